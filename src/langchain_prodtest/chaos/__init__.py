@@ -1,0 +1,1 @@
+"""Chaos experiments: a hypothesis about faults, and the one function that runs it."""

@@ -1,0 +1,184 @@
+"""An experiment as data: read from TOML and checked as a whole before anything is touched."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from langchain_prodtest.config import Load, decode_toml
+from langchain_prodtest.errors import ScriptError, UsageError, unknown_name
+from langchain_prodtest.limit import Limit, parse_duration, parse_limits
+from langchain_prodtest.record import Seam
+from langchain_prodtest.script import Fault, How
+
+__all__ = ["Experiment", "FaultSpec", "read_experiment"]
+
+
+class FaultSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One [[fault]]: `at` seconds after the steady state held, `for` a time, at exactly one seam.
+
+    provider: the fake provider answers `status` (with `retry_after`), or fails as `how` says, `after` events.
+    proxy: `down`, or a `toxic` with its attributes, by Toxiproxy.
+    signal: sent to the service's process; it is started again when it has ended, as a platform would.
+    """
+
+    at: str = "0s"
+    for_: str = msgspec.field(default="10s", name="for")
+    provider: str = ""
+    status: int | None = None
+    retry_after: float | None = None
+    how: How | None = None
+    after: int = 0
+    proxy: str = ""
+    down: bool = False
+    toxic: str = ""
+    latency: str = "0s"
+    jitter: str = "0s"
+    timeout: str = "0s"
+    bytes: int = 0
+    stream: Literal["upstream", "downstream"] = "downstream"
+    toxicity: float = 1.0
+    signal: Literal["", "SIGTERM", "SIGKILL"] = ""
+
+    @property
+    def seam(self) -> Seam:
+        """Where the fault is put."""
+        return "provider" if self.provider else "proxy" if self.proxy else "process"
+
+    @property
+    def what(self) -> str:
+        """The fault in a word: "503", "clean_end", "down", "latency", "SIGTERM"."""
+        if self.provider:
+            return str(self.status) if self.status else str(self.how)
+        return ("down" if self.down else self.toxic) if self.proxy else self.signal
+
+    @property
+    def start(self) -> float:
+        """Seconds after the steady state held."""
+        return parse_duration(self.at)
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return parse_duration(self.for_)
+
+    def as_fault(self) -> Fault:
+        """Return the request fault of the provider seam."""
+        return Fault(status=self.status, how=self.how, after=self.after, retry_after=self.retry_after)
+
+    def as_toxic(self) -> dict[str, Any]:
+        """Return type, stream, toxicity and attributes of the proxy seam, in Toxiproxy's units (ms, bytes)."""
+        given = {
+            "latency": round(parse_duration(self.latency) * 1000),
+            "jitter": round(parse_duration(self.jitter) * 1000),
+            "timeout": round(parse_duration(self.timeout) * 1000),
+            "bytes": self.bytes,
+        }
+        attributes = {name: given[name] for name in TOXICS[self.toxic]}
+        return {
+            "type": self.toxic, "stream": self.stream, "toxicity": self.toxicity, "attributes": attributes
+        }  # fmt: skip
+
+
+TOXICS = {
+    "latency": ("latency", "jitter"),
+    "timeout": ("timeout",),
+    "reset_peer": ("timeout",),
+    "limit_data": ("bytes",),
+}
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    title: str
+    load: Load = Load()
+    steady_for: str = "10s"
+    control_for: str = "10s"
+    recover_for: str = "15s"
+    steady: dict[str, str]
+    fault: list[FaultSpec]
+    expect: dict[str, str]
+
+
+class Experiment(msgspec.Struct, frozen=True, kw_only=True):
+    """A hypothesis about faults: steady state, the faults, and what is expected while they are there."""
+
+    name: str
+    title: str
+    load: Load
+    steady_for: float
+    control_for: float
+    recover_for: float
+    steady: tuple[Limit, ...]
+    faults: tuple[FaultSpec, ...]
+    expect: tuple[Limit, ...]
+
+    @property
+    def seconds(self) -> float:
+        """How long the load runs: steady state, control run, faults, recovery."""
+        last = max(fault.start + fault.seconds for fault in self.faults)
+        return self.steady_for + self.control_for + last + self.recover_for
+
+    def plan(self) -> list[str]:
+        """Say every action and its undo, one a line, in the order of time."""
+        load = f"{self.load.scenario} at {self.load.rate:g}/s"
+        lines = [
+            f"       load {load} for {self.seconds:g} s",
+            f"       steady state for {self.steady_for:g} s",
+        ]
+        if self.control_for:
+            lines.append(f"       control run without a fault for {self.control_for:g} s")
+        steps: list[tuple[float, str]] = []
+        for fault in self.faults:
+            where = fault.provider or fault.proxy or "service"
+            undo = "start it again when it has ended" if fault.signal else "remove it, verify"
+            steps.append((fault.start, f"{where}: {fault.what}"))
+            steps.append((fault.start + fault.seconds, f"{where}: {undo}"))
+        lines += [f"{at:5g} s {text}" for at, text in sorted(steps, key=lambda step: step[0])]
+        return [*lines, *(f"       expect {limit.metric} {limit.text}" for limit in self.expect)]
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Read and check an experiment file; UsageError says file, key and what was expected."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    file = decode_toml(table, _File, str(path))
+    try:
+        for fault in file.fault:
+            _check(fault)
+        experiment = Experiment(
+            name=path.stem,
+            title=file.title,
+            load=file.load,
+            steady_for=parse_duration(file.steady_for),
+            control_for=parse_duration(file.control_for),
+            recover_for=parse_duration(file.recover_for),
+            steady=parse_limits(file.steady),
+            faults=tuple(sorted(file.fault, key=lambda fault: fault.start)),
+            expect=parse_limits(file.expect),
+        )
+    except (UsageError, ScriptError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    for table_name in ("steady", "fault", "expect"):
+        if not getattr(file, table_name):
+            raise UsageError(f"{path}: [{table_name}] is empty; an experiment without it can show nothing")
+    return experiment
+
+
+def _check(fault: FaultSpec) -> None:
+    seams = [bool(fault.provider), bool(fault.proxy), bool(fault.signal)]
+    if sum(seams) != 1:
+        raise UsageError("a [[fault]] names exactly one of provider, proxy and signal")
+    if fault.seconds > 3600 or fault.start > 3600:
+        raise UsageError("a fault starts and lasts at most one hour")
+    if fault.provider:
+        fault.as_fault()
+    elif fault.proxy:
+        if fault.down == bool(fault.toxic):
+            raise UsageError('a fault on a proxy has either down = true or toxic = "..."')
+        if fault.toxic and fault.toxic not in TOXICS:
+            raise UsageError(unknown_name("toxic", fault.toxic, TOXICS))
+        if not 0 <= fault.toxicity <= 1:
+            raise UsageError(f"toxicity lies between 0 and 1, not {fault.toxicity:g}")

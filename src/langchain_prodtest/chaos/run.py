@@ -1,0 +1,207 @@
+"""Run one experiment: steady state, control run, faults, recovery; then undo, verify and judge."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from typing import Protocol
+
+from langchain_prodtest.chaos.experiment import Experiment, FaultSpec
+from langchain_prodtest.errors import ExperimentError, ProdtestError
+from langchain_prodtest.evidence import Evidence, Run, Subject
+from langchain_prodtest.limit import Finding, Limit, judge
+from langchain_prodtest.measure import Measurement, Sample, measure_samples, now
+from langchain_prodtest.record import Exit, Record, Window
+from langchain_prodtest.script import Call
+
+__all__ = ["Checks", "Injected", "LoadRun", "Rig", "run_experiment"]
+
+
+class Injected(Protocol):
+    """A fault that is in place; times are Unix seconds at which it took effect and was gone."""
+
+    effective: float
+    gone: float
+
+
+class LoadRun(Protocol):
+    """Load that is running in a process of its own."""
+
+    def samples(self) -> list[Sample]:
+        """Return what has finished so far."""
+
+    def alive(self) -> bool:
+        """Tell whether it still offers or waits for requests."""
+
+    def finish(self, seconds: float) -> None:
+        """Wait for its end, stop it after `seconds`."""
+
+
+class Rig(Protocol):
+    """What an experiment needs of the world; the rig module has it."""
+
+    def start_load(self, experiment: Experiment) -> AbstractContextManager[LoadRun]:
+        """Offer the experiment's load to the service."""
+
+    def inject(self, fault: FaultSpec) -> AbstractContextManager[Injected]:
+        """Put a fault in place; leaving the block removes it and verifies that."""
+
+    def calls(self) -> list[Call]:
+        """Return what the fake providers were asked since the load started."""
+
+    def exits(self) -> list[Exit]:
+        """Return how the service's process ended after each signal."""
+
+
+class Checks(Protocol):
+    """How metrics are measured; the checks package has it."""
+
+    def measure(self, record: Record, limit: Limit) -> Measurement | None:
+        """Measure what `limit` is about."""
+
+    def needs(self, metric: str) -> str:
+        """Say what would make `metric` measurable."""
+
+
+Progress = Callable[[str], None]
+
+
+def run_experiment(
+    experiment: Experiment, rig: Rig, checks: Checks, run: Run, subject: Subject, progress: Progress
+) -> Evidence:
+    """Run the experiment and write its evidence into `run`, also when it was interrupted or failed.
+
+    Interrupted or with a rollback that could not be verified, the evidence is incomplete and holds no pass.
+    """
+    started, faults, trouble, interrupted = now(), [], "", None
+    samples: list[Sample] = []
+    control: Window | None = None
+    try:
+        with rig.start_load(experiment) as load:
+            try:
+                control = _hold_steady(experiment, load, progress)
+                faults = _inject_all(experiment, rig, load, progress)
+                load.finish(experiment.recover_for + experiment.load.patience + 10)
+                progress("recovery ✓")
+            finally:
+                samples = load.samples()
+    except ProdtestError as error:
+        trouble = str(error)
+        progress("stopped ✗")
+    except BaseException as error:
+        trouble, interrupted = f"interrupted ({type(error).__name__})", error
+    record = Record(
+        samples=samples,
+        calls=rig.calls(),
+        faults=faults,
+        steady=experiment.steady,
+        exits=rig.exits(),
+        finished=max((s.intended for s in samples), default=0.0),
+    )
+    evidence = Evidence(
+        kind="chaos",
+        name=experiment.name,
+        subject=subject,
+        started=started,
+        finished=now(),
+        complete=not trouble,
+        findings=_judge(experiment, checks, record, control, trouble),
+        series=[
+            run.write_series(f"chaos-{experiment.name}-samples", record.samples),
+            run.write_series(f"chaos-{experiment.name}-calls", record.calls),
+        ],
+    )
+    run.write(evidence)
+    if interrupted:
+        raise interrupted
+    return evidence
+
+
+def _hold_steady(experiment: Experiment, load: LoadRun, progress: Progress) -> Window | None:
+    """Wait for the steady state and the control run; ExperimentError where it does not hold."""
+    begin = now()
+    _wait(experiment.steady_for, load)
+    samples = [s for s in load.samples() if s.intended >= begin - 1]
+    for limit in experiment.steady:
+        found = measure_samples(samples, limit.metric, limit.value, limit.confidence)
+        finding = judge(limit, found, "no request finished")
+        if finding.outcome != "pass":
+            raise ExperimentError(
+                f"the steady state did not hold before the first fault: {limit.metric} {limit.text}: "
+                f"{finding.outcome}, {finding.detail}. No fault was injected."
+            )
+    progress("steady ✓")
+    if not experiment.control_for:
+        return None
+    begin = now()
+    _wait(experiment.control_for, load)
+    progress("control ✓")
+    return Window(what="control", seam="provider", start=begin, end=now())
+
+
+def _inject_all(experiment: Experiment, rig: Rig, load: LoadRun, progress: Progress) -> list[Window]:
+    """Put each fault in place at its time and remove it at its end; faults may overlap."""
+    begin = time.monotonic()
+    steps = sorted(
+        [(fault.start, 1, i) for i, fault in enumerate(experiment.faults)]
+        + [(fault.start + fault.seconds, 0, i) for i, fault in enumerate(experiment.faults)]
+    )
+    windows: list[Window] = []
+    open_faults: dict[int, tuple[ExitStack, Injected]] = {}
+    with ExitStack() as everything:
+        for at, starts, i in steps:
+            _wait(begin + at - time.monotonic(), load)
+            fault = experiment.faults[i]
+            if starts:
+                stack = everything.enter_context(ExitStack())
+                open_faults[i] = stack, stack.enter_context(rig.inject(fault))
+                continue
+            stack, injected = open_faults.pop(i)
+            stack.close()
+            windows.append(
+                Window(what=fault.what, seam=fault.seam, start=injected.effective, end=injected.gone)
+            )
+            progress(f"{fault.what} ✓")
+    return windows
+
+
+def _wait(seconds: float, load: LoadRun) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if not load.alive():
+            raise ExperimentError("the load ended before the experiment did; its output says why")
+        time.sleep(min(left, 0.1))
+
+
+def _judge(
+    experiment: Experiment, checks: Checks, record: Record, control: Window | None, trouble: str
+) -> list[Finding]:
+    findings = []
+    for limit in experiment.expect:
+        if trouble and not record.faults:
+            finding = judge(limit, None, trouble)
+        else:
+            finding = judge(
+                limit, checks.measure(record, limit), f"not measured; it needs {checks.needs(limit.metric)}"
+            )
+        if trouble and finding.outcome == "pass":
+            finding = _unknown(finding, trouble)
+        if finding.outcome == "fail" and control and _fails_without_fault(limit, checks, record, control):
+            finding = _unknown(finding, "fails in the control run too: the fault is not the cause")
+        findings.append(finding)
+    return findings
+
+
+def _fails_without_fault(limit: Limit, checks: Checks, record: Record, control: Window) -> bool:
+    calm = Record(samples=record.samples, calls=record.calls, faults=[control], steady=record.steady)
+    return judge(limit, checks.measure(calm, limit)).outcome == "fail"
+
+
+def _unknown(finding: Finding, why: str) -> Finding:
+    return Finding(
+        check=finding.check,
+        outcome="unknown",
+        measurement=finding.measurement,
+        limit=finding.limit,
+        detail=why,
+        remedy="run the experiment again",
+    )
