@@ -1,0 +1,43 @@
+"""`python -m langchain_prodtest.toxiproxy`: the embedded server in the foreground."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable
+
+from langchain_prodtest.errors import ProdtestError
+from langchain_prodtest.toxiproxy.server import run
+
+
+def main() -> int:
+    """Run the server; 0 after a signal, 2 if it cannot start."""
+    parser = argparse.ArgumentParser(prog="python -m langchain_prodtest.toxiproxy", description=__doc__)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="loopback address of the API (default %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=8474, help="port of the API, 0 for a free one (default %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, help="make draws and jitter reproducible")
+    parser.add_argument("--parent", type=int, metavar="PID", help="end when this process has ended")
+    options = parser.parse_args()
+    try:
+        with asyncio.Runner(loop_factory=_find_loop()) as runner:
+            runner.run(run(options.host, options.port, options.seed, options.parent))
+    except ProdtestError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _find_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return uvloop's event loop if it is installed (the extra `fast`), else asyncio's."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""A client for any Toxiproxy, the real server or the embedded one, with toxiproxy-python's API."""
+
+import contextlib
+import http.client
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from langchain_prodtest.errors import ToxiproxyError
+
+__all__ = ["Proxy", "Toxic", "Toxiproxy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Toxic:
+    """A toxic as the server showed it."""
+
+    name: str
+    type: str
+    stream: str
+    toxicity: float
+    attributes: dict[str, int]
+
+
+class Toxiproxy:
+    """A Toxiproxy's HTTP API at `url`; each call waits at most `timeout` seconds.
+
+    Every method raises ToxiproxyError: with the server's text and `status`, or with status 0 if nothing
+    answered. `token` is sent as bearer token. Proxy variables of the environment have no effect.
+    """
+
+    def __init__(
+        self, url: str = "http://127.0.0.1:8474", timeout: float = 5.0, token: str | None = None
+    ) -> None:
+        self.url = (url if "://" in url else f"http://{url}").rstrip("/")
+        self.timeout = timeout
+        self._token = token
+        parts = urlsplit(self.url)
+        if parts.scheme != "http" or not parts.hostname:
+            raise ToxiproxyError(f'"{url}" is not the address of a Toxiproxy, such as http://127.0.0.1:8474')
+        self._host, self._port = parts.hostname, parts.port or 8474
+
+    def running(self) -> bool:
+        """Say whether a Toxiproxy answers."""
+        try:
+            self.version()
+        except ToxiproxyError:
+            return False
+        return True
+
+    def version(self) -> str:
+        """Return the server's version, such as "2.12.0"."""
+        answer = self.request("GET", "/version")
+        if not isinstance(answer, dict) or not isinstance(answer.get("version"), str):
+            raise ToxiproxyError(
+                f"{self.url} answers, but is no Toxiproxy from 2.7 on (GET /version: {answer!r:.80})"
+            )
+        version: str = answer["version"]
+        return version
+
+    def proxies(self) -> dict[str, "Proxy"]:
+        """Return all proxies by name."""
+        return {name: Proxy.read(self, shown) for name, shown in self.request("GET", "/proxies").items()}
+
+    def get_proxy(self, name: str) -> "Proxy | None":
+        """Return the proxy of that name, or None."""
+        try:
+            return Proxy.read(self, self.request("GET", path_of(name)))
+        except ToxiproxyError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def create(
+        self, upstream: str, name: str, listen: str | None = None, enabled: bool | None = None
+    ) -> "Proxy":
+        """Create a proxy; without `listen` it gets a free loopback port."""
+        body = {"name": name, "upstream": upstream, "listen": listen or "127.0.0.1:0", "enabled": enabled}
+        return Proxy.read(self, self.request("POST", "/proxies", body))
+
+    def populate(self, proxies: Sequence[Mapping[str, Any]]) -> list["Proxy"]:
+        """Create proxies from dicts with `create`'s arguments; those of the same names are replaced."""
+        for each in proxies:
+            with contextlib.suppress(_NotFoundError):
+                self.destroy(each["name"])
+        return [self.create(**each) for each in proxies]
+
+    def destroy(self, proxy: "Proxy | str") -> None:
+        """Remove a proxy and close its connections."""
+        self.request("DELETE", path_of(proxy if isinstance(proxy, str) else proxy.name))
+
+    def destroy_all(self) -> None:
+        """Remove all proxies."""
+        for name in self.proxies():
+            self.destroy(name)
+
+    def reset(self) -> None:
+        """Enable all proxies and remove all toxics."""
+        self.request("POST", "/reset")
+
+    def events(self, since: int = 0) -> list[dict[str, Any]] | None:
+        """Return the embedded server's events with an id above `since`; None if the server is a real one."""
+        try:
+            events: list[dict[str, Any]] = self.request("GET", f"/prodtest/events?since={since}")
+        except ToxiproxyError as error:
+            if error.status == 404:
+                return None
+            raise
+        return events
+
+    def request(self, method: str, path: str, body: Any = None, lease: float | None = None) -> Any:
+        """Send one request and return its decoded JSON, or None if there is none."""
+        headers = {"User-Agent": "langchain-prodtest", "Connection": "close"}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token}"
+        if lease is not None:
+            headers["X-Prodtest-Lease"] = f"{lease:g}"
+        data = None if body is None else json.dumps(body).encode()
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self.timeout)
+        try:
+            connection.request(method, path, data, headers)
+            answer = connection.getresponse()
+            status, content = answer.status, answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ToxiproxyError(
+                f"no Toxiproxy answers at {self.url} ({error or type(error).__name__}). "
+                "Start one: toxiproxy-server, or python -m langchain_prodtest.toxiproxy"
+            ) from None
+        finally:
+            connection.close()
+        return _read_answer(status, content)
+
+
+class _NotFoundError(ToxiproxyError):
+    """Such a proxy or toxic does not exist."""
+
+
+@dataclass(slots=True)
+class Proxy:
+    """A proxy of a Toxiproxy, as the server showed it last."""
+
+    client: Toxiproxy = field(repr=False)
+    name: str
+    listen: str
+    upstream: str
+    enabled: bool
+
+    @classmethod
+    def read(cls, client: Toxiproxy, shown: Mapping[str, Any]) -> "Proxy":
+        """Return the proxy that a server's JSON shows."""
+        return cls(client, shown["name"], shown["listen"], shown["upstream"], shown["enabled"])
+
+    @property
+    def path(self) -> str:
+        """Its path in the HTTP API."""
+        return path_of(self.name)
+
+    def toxics(self) -> dict[str, Toxic]:
+        """Return its toxics by name."""
+        return {shown["name"]: Toxic(**shown) for shown in self.client.request("GET", f"{self.path}/toxics")}
+
+    def get_toxic(self, name: str) -> Toxic | None:
+        """Return the toxic of that name, or None."""
+        return self.toxics().get(name)
+
+    def add_toxic(
+        self,
+        name: str | None = None,
+        type: str = "",  # noqa: A002 - toxiproxy-python's word
+        stream: str = "downstream",
+        toxicity: float = 1.0,
+        attributes: Mapping[str, int] | None = None,
+        lease: float | None = None,
+    ) -> Toxic:
+        """Add a toxic; the embedded server removes it after `lease` seconds unless it is renewed."""
+        body = {"name": name, "type": type, "stream": stream, "toxicity": toxicity, "attributes": attributes}
+        return Toxic(**self.client.request("POST", f"{self.path}/toxics", body, lease))
+
+    def destroy_toxic(self, name: str) -> None:
+        """Remove a toxic."""
+        self.client.request("DELETE", f"{self.path}/toxics/{quote(name, safe='')}")
+
+    def enable(self) -> None:
+        """Accept connections."""
+        self._switch(True)
+
+    def disable(self, lease: float | None = None) -> None:
+        """Refuse and close connections; the embedded server enables after `lease` seconds unless renewed."""
+        self._switch(False, lease)
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator["Proxy"]:
+        """Disable the proxy, and enable it at the end whatever happened."""
+        try:
+            self.disable()
+            yield self
+        finally:
+            self.enable()
+
+    def destroy(self) -> None:
+        """Remove the proxy and close its connections."""
+        self.client.destroy(self)
+
+    def _switch(self, enabled: bool, lease: float | None = None) -> None:
+        shown = self.client.request("PATCH", self.path, {"enabled": enabled}, lease)
+        self.listen, self.upstream, self.enabled = shown["listen"], shown["upstream"], shown["enabled"]
+
+
+def path_of(name: str) -> str:
+    """Return the path of a proxy in the HTTP API."""
+    return f"/proxies/{quote(name, safe='')}"
+
+
+def _read_answer(status: int, content: bytes) -> Any:
+    try:
+        answer = json.loads(content) if content else None
+    except ValueError:
+        answer = content.decode("utf-8", "replace").strip()
+    if status < 300:
+        return answer
+    text = answer.get("error") if isinstance(answer, dict) else answer
+    kind = _NotFoundError if status == 404 else ToxiproxyError
+    raise kind(str(text or f"Toxiproxy answered {status}"), status)

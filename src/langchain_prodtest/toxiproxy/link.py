@@ -1,0 +1,265 @@
+"""One proxied connection: two sockets, two directions, and the effects of the toxics on each."""
+
+import asyncio
+import random
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from langchain_prodtest.errors import ToxiproxyError
+from langchain_prodtest.toxiproxy.address import hosts_of, split_address
+from langchain_prodtest.toxiproxy.events import Events
+from langchain_prodtest.toxiproxy.toxics import TOXICS, Chunk, Effect, End, Toxic
+
+__all__ = ["Connection"]
+
+_READ = 32 * 1024
+_AHEAD = 1024
+_DIAL_TIMEOUT = 10.0
+
+
+class Link:
+    """One direction: reads `source`, sends each chunk through the effects, writes `target`.
+
+    `on_end` is called once with the way the direction ended.
+    """
+
+    def __init__(self, source: socket.socket, target: socket.socket, on_end: Callable[[End], None]) -> None:
+        self.effects: list[Effect] = []
+        self._source, self._target, self._on_end = source, target, on_end
+        self._loop = asyncio.get_running_loop()
+        self._chunks: deque[Chunk] = deque()
+        self._more, self._room = asyncio.Event(), asyncio.Event()
+        self._nap: asyncio.Future[None] | None = None
+        self._hurry = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended = False
+
+    async def read(self) -> None:
+        """Read chunks until the end; wait while enough of them are queued."""
+        while True:
+            try:
+                data = await self._loop.sock_recv(self._source, _READ)
+                end = None if data else End.EOF
+            except OSError:
+                data, end = b"", End.RESET
+            self._chunks.append(Chunk(self._loop.time(), data, end))
+            self._more.set()
+            if end is not None:
+                return
+            while len(self._chunks) >= self._capacity():
+                self._room.clear()
+                await self._room.wait()
+
+    async def write(self) -> None:
+        """Write what comes out of the effects when it is due, until the end."""
+        while True:
+            while not self._chunks:
+                self._more.clear()
+                await self._more.wait()
+            chunk = self._chunks.popleft()
+            self._room.set()
+            self._hurry = False
+            for out in self._through(chunk):
+                await self._wait_until(out.at)
+                if out.end is None:
+                    try:
+                        await self._loop.sock_sendall(self._target, out.data)
+                    except OSError:
+                        return self._finish(End.RESET)
+                else:
+                    return self._finish(out.end)
+
+    def change(self, *, flush: bool) -> None:
+        """Take notice of changed effects; with `flush` what is being delayed goes out at once."""
+        if flush:
+            self._hurry = True
+            self._wake()
+        self._room.set()
+        self._watch_deadlines()
+
+    def stop(self) -> None:
+        """Forget the timer; the direction has ended."""
+        self._ended = True
+        self._watch_deadlines()
+
+    def _capacity(self) -> int:
+        return _AHEAD if any(effect.reads_ahead and effect.acts for effect in self.effects) else 1
+
+    def _through(self, chunk: Chunk) -> Iterable[Chunk]:
+        outs = [chunk]
+        for effect in self.effects:
+            if effect.acts:
+                outs = [out for each in outs for out in effect.apply(each)]
+        if self.effects:
+            self._watch_deadlines()
+        return outs
+
+    async def _wait_until(self, at: float) -> None:
+        if self._hurry or at <= self._loop.time():
+            return
+        self._nap = self._loop.create_future()
+        timer = self._loop.call_at(at, self._wake)
+        try:
+            await self._nap
+        finally:
+            timer.cancel()
+            self._nap = None
+
+    def _wake(self) -> None:
+        if self._nap is not None and not self._nap.done():
+            self._nap.set_result(None)
+
+    def _watch_deadlines(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadlines = [e.deadline for e in self.effects if e.acts and e.deadline is not None]
+        if deadlines and not self._ended:
+            self._timer = self._loop.call_at(min(deadlines), self._finish, End.CLOSE)
+
+    def _finish(self, end: End) -> None:
+        self.stop()
+        if end is End.EOF:
+            try:
+                self._target.shutdown(socket.SHUT_WR)
+            except OSError:
+                end = End.RESET
+        self._on_end(end)
+
+
+class Connection:
+    """A client's connection through a proxy, from accept to close.
+
+    `seed` makes draws and jitter reproducible. A half-close and a reset by one peer reach the other one.
+    """
+
+    def __init__(self, client: socket.socket, upstream: str, seed: str, events: Events, proxy: str) -> None:
+        self._client, self._upstream, self._seed = client, upstream, seed
+        self._events, self._proxy = events, proxy
+        self._ended: asyncio.Future[tuple[str, bool]] = asyncio.get_running_loop().create_future()
+        self._links: dict[bool, Link] = {}
+        self._finished: list[bool] = []
+
+    async def run(self, number: int, toxics: list[Toxic]) -> None:
+        """Dial the upstream, then carry bytes until `end`; the live list `toxics` is read after the dial."""
+        self._events.add("accept", self._proxy, connection=number)
+        tasks: list[asyncio.Task[None]] = []
+        sockets = [self._client]
+        cause, reset = "stopped", False
+        try:
+            server = await self._dial()
+            if server is not None:
+                sockets.append(server)
+                ends = ((True, self._client, server), (False, server, self._client))
+                for upstream, source, target in ends:
+                    self._links[upstream] = Link(source, target, partial(self._on_end, upstream))
+                for toxic in toxics:
+                    self.add(toxic)
+                tasks = [
+                    asyncio.create_task(job()) for li in self._links.values() for job in (li.read, li.write)
+                ]
+            cause, reset = await self._ended
+        finally:
+            for task in tasks:
+                task.cancel()
+            # A socket may be closed only after the event loop has let go of it.
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for link in self._links.values():
+                link.stop()
+            for each in sockets:
+                _close(each, reset)
+            self._events.add("close", self._proxy, connection=number, cause=cause)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end was decided; its sockets are closed a moment later."""
+        return self._ended.done()
+
+    def end(self, cause: str, *, reset: bool = False) -> None:
+        """Close both sides, without what is still queued; with `reset` by RST."""
+        if not self._ended.done():
+            self._ended.set_result((cause, reset))
+
+    def add(self, toxic: Toxic) -> None:
+        """Let a toxic act from now on."""
+        link = self._links.get(toxic.upstream)
+        if link is not None:
+            rng = random.Random(f"{self._seed}/{toxic.name}")
+            link.effects.append(TOXICS[toxic.type](toxic, rng, asyncio.get_running_loop().time()))
+            link.change(flush=False)
+
+    def update(self, toxic: Toxic) -> None:
+        """Begin again with changed attributes; what the toxic was delaying goes out at once."""
+        for link, effect in self._find(toxic):
+            effect.start(asyncio.get_running_loop().time())
+            link.change(flush=True)
+
+    def remove(self, toxic: Toxic) -> None:
+        """Let go of a toxic; what it was delaying goes out at once."""
+        for link, effect in self._find(toxic):
+            link.effects.remove(effect)
+            link.change(flush=True)
+            end = effect.removed()
+            if end is not None and effect.acts:
+                self.end(f"toxic {toxic.name}", reset=end is End.RESET)
+
+    def _find(self, toxic: Toxic) -> list[tuple[Link, Effect]]:
+        link = self._links.get(toxic.upstream)
+        return [(link, effect) for effect in link.effects if effect.toxic is toxic] if link else []
+
+    def _on_end(self, upstream: bool, end: End) -> None:
+        sender = "client" if upstream else "upstream"
+        if end is End.EOF:
+            self._finished.append(upstream)
+            if len(self._finished) == 2:
+                self.end(f"closed by {'client' if self._finished[0] else 'upstream'}")
+        else:
+            self.end(f"{end.value} on the way from {sender}", reset=end is End.RESET)
+
+    async def _dial(self) -> socket.socket | None:
+        """Return the connected upstream socket; None after `end` was called, by failure or from outside."""
+        dial = asyncio.create_task(_connect(self._upstream))
+        either: set[asyncio.Future[Any]] = {dial, self._ended}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED, timeout=_DIAL_TIMEOUT)
+        if not dial.done():
+            dial.cancel()
+            await asyncio.gather(dial, return_exceptions=True)
+            self.end("dial timed out")
+        if dial.cancelled():
+            return None
+        error = dial.exception()
+        if error is None:
+            return dial.result()
+        self._events.add("dial_failed", self._proxy, upstream=self._upstream, error=str(error))
+        self.end("dial failed")
+        return None
+
+
+async def _connect(address: str) -> socket.socket:
+    host, port = split_address(address)
+    error: Exception = ToxiproxyError(f"no address for {address}")
+    for ip in hosts_of(host):
+        sock = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().sock_connect(sock, (ip, port))
+        except OSError as failure:
+            error = failure
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise error
+
+
+def _close(sock: socket.socket, reset: bool) -> None:
+    if reset:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()

@@ -1,0 +1,231 @@
+"""A proxy: its listener, its toxics, its connections, and the leases on what was done to it."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+from typing import Any
+
+from langchain_prodtest.errors import ToxiproxyError
+from langchain_prodtest.toxiproxy.address import hosts_of, join_address, split_address
+from langchain_prodtest.toxiproxy.events import Events
+from langchain_prodtest.toxiproxy.link import Connection
+from langchain_prodtest.toxiproxy.toxics import Toxic
+
+__all__ = ["Proxy", "show_toxic"]
+
+_BACKLOG = 1024
+_RETRY = 0.2
+
+
+class Proxy:
+    """Accepts on `listen` and connects each client to `upstream`.
+
+    Changes happen at once and as a whole. While disabled it keeps its port bound but not listening: clients
+    are refused, and nobody else can take the port.
+    """
+
+    def __init__(self, name: str, listen: str, upstream: str, events: Events, seed: str) -> None:
+        self.name, self.listen, self.upstream = name, listen, upstream
+        self.enabled = False
+        self.toxics: list[Toxic] = []
+        self._events, self._seed = events, seed
+        self._socket: socket.socket | None = None
+        self._connections: dict[Connection, asyncio.Task[None]] = {}
+        self._accepted = 0
+        self._leases: dict[str, asyncio.TimerHandle] = {}
+
+    def start(self) -> None:
+        """Listen; ToxiproxyError 500 in Go's words if that is impossible. A running proxy stays as it is."""
+        if self.enabled:
+            return
+        if self._socket is None:
+            self._socket, self.listen = _bind(self.listen)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.listen(_BACKLOG)
+        except OSError as error:
+            self.release()
+            raise _listen_error(self.listen, error) from None
+        asyncio.get_running_loop().add_reader(self._socket, self._accept)
+        self.enabled = True
+        self._drop_lease("")
+        self._events.add("enabled", self.name)
+
+    def stop(self, cause: str = "proxy disabled") -> None:
+        """Refuse new clients and close all connections; `closed` waits until they are."""
+        if self.enabled and self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self.release()
+            self.enabled = False
+            self._events.add("disabled", self.name)
+            with contextlib.suppress(ToxiproxyError):
+                self._socket, _ = _bind(self.listen)
+                # Others that allow reuse could bind the port too; while it is held it must be ours alone.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        for connection in self._connections:
+            connection.end(cause)
+
+    async def closed(self) -> None:
+        """Wait until the connections that were ended have closed their sockets."""
+        ended = [task for connection, task in self._connections.items() if connection.ended]
+        await asyncio.gather(*ended, return_exceptions=True)
+
+    def is_at(self, listen: str, upstream: str) -> bool:
+        """Say whether these are its addresses; ToxiproxyError if `listen` is none."""
+        return (_resolve(listen), upstream) == (self.listen, self.upstream)
+
+    def move(self, listen: str, upstream: str) -> None:
+        """Take other addresses; if they differ a running proxy is stopped. ToxiproxyError for no address."""
+        if not self.is_at(listen, upstream):
+            self.stop()
+            self.release()
+            self.listen, self.upstream = _resolve(listen), upstream
+
+    def destroy(self) -> None:
+        """Stop for good."""
+        self.stop("proxy deleted")
+        self.release()
+        for key in list(self._leases):
+            self._drop_lease(key)
+
+    def find_toxic(self, name: str) -> Toxic | None:
+        """Return the toxic of that name."""
+        return next((toxic for toxic in self.toxics if toxic.name == name), None)
+
+    def add_toxic(self, toxic: Toxic) -> None:
+        """Add a toxic behind the others; it acts on open connections too."""
+        self.toxics.append(toxic)
+        for connection in self._connections:
+            connection.add(toxic)
+        self._events.add("toxic_added", self.name, toxic=toxic.name, type=toxic.type)
+
+    def update_toxic(self, toxic: Toxic, toxicity: float, attributes: dict[str, int]) -> None:
+        """Change a toxic; the same values again disturb no connection."""
+        if (toxicity, attributes) == (toxic.toxicity, toxic.attributes):
+            return
+        toxic.toxicity, toxic.attributes = toxicity, attributes
+        for connection in self._connections:
+            connection.update(toxic)
+        self._events.add("toxic_updated", self.name, toxic=toxic.name, type=toxic.type)
+
+    def remove_toxic(self, toxic: Toxic) -> None:
+        """Remove a toxic; its lease ends with it."""
+        self.toxics.remove(toxic)
+        self._drop_lease(toxic.name)
+        for connection in list(self._connections):
+            connection.remove(toxic)
+        self._events.add("toxic_removed", self.name, toxic=toxic.name, type=toxic.type)
+
+    def lease_toxic(self, toxic: Toxic, seconds: float) -> None:
+        """Remove the toxic after `seconds`, unless leased again before."""
+        self._lease(toxic.name, seconds)
+
+    def lease_down(self, seconds: float) -> None:
+        """Enable the proxy after `seconds`, unless leased again before."""
+        self._lease("", seconds)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the proxy as the API shows it: upstream toxics first."""
+        ordered = sorted(self.toxics, key=lambda toxic: not toxic.upstream)
+        return {
+            "name": self.name,
+            "listen": self.listen,
+            "upstream": self.upstream,
+            "enabled": self.enabled,
+            "toxics": [show_toxic(toxic) for toxic in ordered],
+        }
+
+    def _accept(self) -> None:
+        assert self._socket is not None
+        for _ in range(_BACKLOG):
+            try:
+                client, _address = self._socket.accept()
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self._pause_accepting()
+                return
+            client.setblocking(False)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._accepted += 1
+            seed = f"{self._seed}/{self.name}/{self._accepted}"
+            connection = Connection(client, self.upstream, seed, self._events, self.name)
+            task = asyncio.create_task(connection.run(self._accepted, self.toxics))
+            self._connections[connection] = task
+            task.add_done_callback(lambda _, ended=connection: self._connections.pop(ended))  # type: ignore[misc]
+
+    def _pause_accepting(self) -> None:
+        """Wait for free descriptors instead of spinning on a listener that stays readable."""
+        loop, listener = asyncio.get_running_loop(), self._socket
+        assert listener is not None
+        loop.remove_reader(listener)
+        loop.call_later(_RETRY, lambda: self._socket is listener and loop.add_reader(listener, self._accept))
+
+    def release(self) -> None:
+        """Let go of the port that a stopped proxy holds."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _lease(self, key: str, seconds: float) -> None:
+        self._drop_lease(key)
+        self._leases[key] = asyncio.get_running_loop().call_later(seconds, self._expire, key)
+
+    def _drop_lease(self, key: str) -> None:
+        timer = self._leases.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _expire(self, key: str) -> None:
+        del self._leases[key]
+        toxic = self.find_toxic(key)
+        self._events.add("lease_expired", self.name, toxic=key or None)
+        if toxic is not None:
+            self.remove_toxic(toxic)
+            return
+        try:
+            self.start()
+        except ToxiproxyError as error:
+            self._events.add("undo_failed", self.name, error=str(error))
+            self._lease(key, _RETRY)
+
+
+def show_toxic(toxic: Toxic) -> dict[str, Any]:
+    """Return a toxic as the API shows it."""
+    whole = int(toxic.toxicity) if toxic.toxicity in (0, 1) else toxic.toxicity
+    return {
+        "attributes": toxic.attributes,
+        "name": toxic.name,
+        "type": toxic.type,
+        "stream": toxic.stream,
+        "toxicity": whole,
+    }
+
+
+def _resolve(listen: str) -> str:
+    host, port = split_address(listen or ":0")
+    return join_address(hosts_of(host)[0], port)
+
+
+def _bind(listen: str) -> tuple[socket.socket, str]:
+    try:
+        host, port = split_address(_resolve(listen))
+    except ToxiproxyError as error:
+        raise ToxiproxyError(
+            f"listen tcp: {error}" if error.status == 500 else str(error), error.status
+        ) from None
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise _listen_error(join_address(host, port), error) from None
+    return sock, join_address(host, sock.getsockname()[1])
+
+
+def _listen_error(address: str, error: OSError) -> ToxiproxyError:
+    reason = os.strerror(error.errno or 0).lower()
+    return ToxiproxyError(f"listen tcp {address}: bind: {reason}", 500)

@@ -1,0 +1,161 @@
+"""The server process: HTTP/1.1 in front of the API, until a signal or the death of its parent."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+from pathlib import Path
+
+import httptools
+
+from langchain_prodtest.errors import UsageError
+from langchain_prodtest.toxiproxy.address import hosts_of, join_address
+from langchain_prodtest.toxiproxy.api import Answer, Api, Request
+
+__all__ = ["run", "serve"]
+
+_LARGEST = 1 << 20
+_IDLE = 60.0
+_REASONS = {
+    200: "OK", 201: "Created", 204: "No Content", 301: "Moved Permanently", 400: "Bad Request",
+    403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict", 413: "Content Too Large",
+    500: "Internal Server Error",
+}  # fmt: skip
+_XID = "0123456789abcdefghijklmnopqrstuv"
+
+
+class _Parser:
+    """Collects whole requests out of the bytes of one client."""
+
+    def __init__(self) -> None:
+        self.ready: list[tuple[Request, bool]] = []
+        self.size = 0
+        self._http = httptools.HttpRequestParser(self)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes; httptools.HttpParserError if they are no HTTP/1.x."""
+        self.size += len(data)
+        self._http.feed_data(data)
+
+    def on_message_begin(self) -> None:
+        self._url, self._headers, self._body = b"", dict[str, str](), bytearray()
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        url = httptools.parse_url(self._url)
+        request = Request(
+            method=self._http.get_method().decode("latin-1"),
+            path=(url.path or b"/").decode("latin-1"),
+            query=(url.query or b"").decode("latin-1"),
+            headers=self._headers,
+            body=bytes(self._body),
+        )
+        self.ready.append((request, self._http.should_keep_alive()))
+        self.size = 0
+
+
+async def serve(api: Api, host: str, port: int) -> asyncio.Server:
+    """Listen for API requests on a loopback address; OSError if the port is taken."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            await _talk(api, reader, writer)
+        writer.close()
+
+    return await asyncio.start_server(talk, hosts_of(host)[0], port)
+
+
+async def _talk(api: Api, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    parser = _Parser()
+    while True:
+        async with asyncio.timeout(_IDLE):
+            data = await reader.read(65536)
+        if not data:
+            return
+        try:
+            parser.feed(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            await _send(
+                writer, Answer(400, b"400 Bad Request", "text/plain; charset=utf-8", routed=False), False
+            )
+            return
+        for request, keep in parser.ready:
+            await _send(writer, await api.answer(request), keep)
+            if not keep:
+                return
+        parser.ready.clear()
+        if parser.size > _LARGEST:
+            await _send(writer, Answer(413, content_type="", routed=False), False)
+            return
+
+
+async def _send(writer: asyncio.StreamWriter, answer: Answer, keep: bool) -> None:
+    lines = [f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}", "Server: langchain-prodtest"]
+    if answer.content_type:
+        lines.append(f"Content-Type: {answer.content_type}")
+    if answer.nosniff:
+        lines.append("X-Content-Type-Options: nosniff")
+    if answer.routed:
+        lines.append(f"X-Toxiproxy-Request-Id: {''.join(random.choices(_XID, k=20))}")
+    if answer.location:
+        lines.append(f"Location: {answer.location}")
+    if answer.status != 204:
+        lines.append(f"Content-Length: {len(answer.body)}")
+    if not keep:
+        lines.append("Connection: close")
+    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + answer.body)
+    await writer.drain()
+
+
+async def run(host: str, port: int, seed: int | None, parent: int | None) -> None:
+    """Serve until SIGTERM, SIGINT or the death of process `parent`; prints one line with the address."""
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, done.set)
+    api = Api(seed=str(random.getrandbits(64) if seed is None else seed))
+    try:
+        server = await serve(api, host, port)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen on {join_address(host, port)}: {os.strerror(error.errno or 0)}. "
+            "Choose another --port, or 0 for a free one."
+        ) from None
+    address = server.sockets[0].getsockname()
+    print(f"Toxiproxy listens on http://{join_address(address[0], address[1])}", flush=True)
+    watch = asyncio.create_task(_watch_parent(parent, done)) if parent is not None else None
+    await done.wait()
+    if watch is not None:
+        watch.cancel()
+    server.close()
+    await api.close()
+
+
+async def _watch_parent(parent: int, done: asyncio.Event) -> None:
+    while _lives(parent):  # noqa: ASYNC110 - another process tells nobody that it ends
+        await asyncio.sleep(0.5)
+    done.set()
+
+
+def _lives(pid: int) -> bool:
+    """Say whether a process runs; one that is dead but not yet waited for does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("latin-1")
+    except OSError:
+        return not Path("/proc/self/stat").exists()
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
