@@ -1,0 +1,70 @@
+"""What one provider's API looks like on the wire: the only thing a new provider has to bring."""
+
+from typing import Literal, NamedTuple, Protocol
+
+from langchain_prodtest.script import Reply, Request
+
+__all__ = ["Codec", "Event", "Head", "Rejected"]
+
+
+class Head(NamedTuple):
+    """The request line and headers: `path` starts after the mount, without query; names are lower case.
+
+    Values of headers that carry credentials are replaced before a codec sees them.
+    """
+
+    provider: str
+    method: str
+    path: str
+    headers: dict[str, str]
+    received: float
+
+
+class Event(NamedTuple):
+    """One event of a stream, encoded.
+
+    `open` events come before the model has said anything, a `piece` carries a part of the answer and is
+    paced, `end` events tell the client that the answer is complete.
+    """
+
+    data: bytes
+    kind: Literal["open", "piece", "end"]
+
+
+class Rejected(Exception):  # noqa: N818 - an answer, not a mistake
+    """The provider refuses the request with this HTTP status; the text is the error message it sends."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Codec(Protocol):
+    """Translates between one provider's bytes and Request, Reply and error.
+
+    `base` is the path of the API that clients get as their base URL. Operations in `unscripted` (a model
+    list) are answered without asking the Script. `garbage` is a well framed event that is not JSON.
+    """
+
+    base: str
+    unscripted: frozenset[str]
+    stream_type: str
+    garbage: bytes
+
+    def decode(self, head: Head, body: bytes) -> Request:
+        """Return the Request; Rejected if the provider has no such route or refuses the body.
+
+        `attempt` is set from the client's retry mark, with `attempt_source` "header", where there is one.
+        """
+
+    def events(self, reply: Reply, request: Request) -> list[Event]:
+        """Return the events of the streamed answer."""
+
+    def whole(self, reply: Reply, request: Request) -> bytes:
+        """Return the JSON body of the answer that is not streamed."""
+
+    def error(self, status: int, message: str) -> bytes:
+        """Return the JSON body of an error."""
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of its own that the provider adds to every answer."""

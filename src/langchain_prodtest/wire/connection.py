@@ -1,0 +1,147 @@
+"""One client connection: what arrived waits in line, and one exchange at a time answers."""
+
+import asyncio
+import socket
+import struct
+
+from langchain_prodtest.measure import now
+from langchain_prodtest.script import ClosedBy, Request
+from langchain_prodtest.wire.arrival import Limits, Reader
+from langchain_prodtest.wire.exchange import Exchange, call_of
+from langchain_prodtest.wire.framing import CONTINUE, frame
+from langchain_prodtest.wire.response import Ending
+from langchain_prodtest.wire.router import Router
+
+__all__ = ["Connection", "Traffic"]
+
+_RST = struct.pack("ii", 1, 0)  # SO_LINGER on, for zero seconds: close sends RST
+_PIPELINED = 16  # requests that may wait on one connection
+_LINGER = 2.0  # seconds in which a rejected client may read the answer before the connection is closed
+
+
+class Traffic:
+    """What is going on at one server: its connections and the exchanges that are open."""
+
+    def __init__(self, router: Router, limits: Limits, keep_alive: bool) -> None:
+        self.router, self.limits, self.keep_alive = router, limits, keep_alive
+        self.connections: set[Connection] = set()
+        self.open: dict[Exchange, Request] = {}
+        self.peak = 0
+
+    def begin(self, exchange: Exchange) -> None:
+        """Count an exchange as open."""
+        self.open[exchange] = exchange.decision.request
+        self.peak = max(self.peak, len(self.open))
+
+    def end(self, exchange: Exchange, closed_by: ClosedBy | None = None) -> None:
+        """Write an exchange to the journal and count it as open no more."""
+        del self.open[exchange]
+        self.router.script.record(exchange.stop(closed_by))
+
+
+class Connection(asyncio.Protocol):
+    """Reads requests, has them answered in order, and notices at any time that the client has left."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, traffic: Traffic, loop: asyncio.AbstractEventLoop) -> None:
+        self._traffic, self._loop = traffic, loop
+        self._reader = Reader(traffic.limits, traffic.keep_alive)
+        self._exchange: Exchange | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for a request, or reset the connection if a Fault refuses it."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._traffic.connections.add(self)
+        mount = self._traffic.router.refused()
+        if mount is not None:
+            request = Request(provider=mount, operation="", received=now())
+            self._traffic.router.script.record(call_of(request, closed_by="fault"))
+            self._reset()
+            return
+        transport.set_write_buffer_limits(high=0)  # "paused" then means: the socket has not taken all
+        self._expect_request()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; answer what has arrived whole."""
+        self._reader.feed(data)
+        if self._exchange is None:
+            if self._reader.expects:
+                self._reader.expects = False
+                self._transport.write(CONTINUE)
+            self._answer_next()
+        elif len(self._reader.arrived) > _PIPELINED:
+            self._transport.abort()
+
+    def eof_received(self) -> None:
+        """Take it that the client has left; the transport closes."""
+        self._leave("client")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._leave("client")
+        self._stop_deadline()
+        self._traffic.connections.discard(self)
+
+    def pause_writing(self) -> None:
+        """Hold the exchange: the socket takes no more."""
+        if self._exchange is not None:
+            self._exchange.paused = True
+
+    def resume_writing(self) -> None:
+        """Let the exchange go on: the socket has taken everything."""
+        if self._exchange is not None:
+            self._exchange.paused = False
+            self._exchange.play()
+
+    def stop(self) -> None:
+        """Close at once, as the server's doing."""
+        self._leave(None)
+        self._transport.abort()
+
+    def _answer_next(self) -> None:
+        if not self._reader.arrived or self._transport.is_closing():
+            return
+        self._stop_deadline()
+        arrival = self._reader.arrived.popleft()
+        decision = self._traffic.router.decide(arrival)
+        writes = frame(decision.response, keep_alive=arrival.keep, chunks=arrival.chunks)
+
+        def done() -> None:
+            self._leave(None)
+            self._after(decision.response.ending, arrival.keep, lingers=arrival.rejected is not None)
+
+        self._exchange = Exchange(decision, writes, self._transport, self._loop, done)
+        self._traffic.begin(self._exchange)
+        self._exchange.play()
+
+    def _after(self, ending: Ending, keep: bool, lingers: bool) -> None:
+        if ending == "reset":
+            self._reset()
+        elif lingers:
+            self._transport.write_eof()  # a close with unread data would be a reset, and lose the answer
+            self._deadline = self._loop.call_later(_LINGER, self._transport.abort)
+        elif keep and ending == "end":
+            self._expect_request()
+            self._loop.call_soon(self._answer_next)
+        else:
+            self._transport.close()
+
+    def _leave(self, closed_by: ClosedBy | None) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            self._traffic.end(exchange, closed_by)
+
+    def _reset(self) -> None:
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
+        self._transport.abort()
+
+    def _expect_request(self) -> None:
+        self._deadline = self._loop.call_later(self._traffic.limits.seconds, self._transport.abort)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None

@@ -1,0 +1,106 @@
+"""Send one response over a connection at its times, and say what became of it."""
+
+import asyncio
+from collections.abc import Callable
+
+from langchain_prodtest.measure import now
+from langchain_prodtest.script import Call, ClosedBy, Request
+from langchain_prodtest.wire.framing import Write
+from langchain_prodtest.wire.router import Decision
+
+__all__ = ["Exchange", "call_of"]
+
+_EARLY = 0.0005  # seconds; a write due this soon goes with the one before, which spares a wake-up
+_FIELDS = Request.__struct_fields__
+
+
+class Exchange:
+    """One response on its way.
+
+    Deadlines are absolute from the request's arrival, so lateness does not add up. While the socket takes
+    no more (`paused`), nothing is written; what became due meanwhile goes out in one write.
+    """
+
+    __slots__ = (
+        "_begun", "_body", "_done", "_loop", "_next", "_status", "_timer", "_transport", "_writes",
+        "decision", "paused",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        decision: Decision,
+        writes: list[Write],
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        done: Callable[[], None],
+    ) -> None:
+        self.decision = decision
+        self.paused = False
+        self._writes = writes
+        self._transport = transport
+        self._loop = loop
+        self._done = done
+        self._begun = loop.time()
+        self._next = self._body = self._status = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def play(self) -> None:
+        """Write all that is due, then wait for what comes next; at the end call `done`."""
+        self._timer = None
+        if self.paused:
+            return
+        due = self._due()
+        if due:
+            self._status = self.decision.response.status
+            self._transport.write(b"".join([write.data for write in due]))
+            self._body += sum([write.body for write in due])
+        if self.paused:  # set by the transport during the write, taken back when the socket has taken all
+            return
+        if self._next < len(self._writes):
+            self._wait_until(self._writes[self._next].at)
+        elif self.decision.response.ending != "hang":
+            self._end()
+
+    def _due(self) -> list[Write]:
+        until = self._loop.time() - self._begun + _EARLY
+        first = self._next
+        while self._next < len(self._writes) and self._writes[self._next].at <= until:
+            self._next += 1
+        return self._writes[first : self._next]
+
+    def _end(self) -> None:
+        """Call `done`, for a spoiled ending `pause` seconds after the last write."""
+        response = self.decision.response
+        if response.pause and response.ending != "end":
+            end = (self._writes[-1].at if self._writes else 0.0) + response.pause
+            if self._loop.time() - self._begun + _EARLY < end:
+                self._wait_until(end)
+                return
+        self._done()
+
+    def _wait_until(self, at: float) -> None:
+        self._timer = self._loop.call_at(self._begun + at, self.play)
+
+    def stop(self, closed_by: ClosedBy | None = None) -> Call:
+        """Write no more; return the Call, closed by the one named, else by the server or its Fault."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        request, response, unexpected = self.decision
+        by = closed_by or ("fault" if response.spoiled else "server")
+        return call_of(request, bytes=self._body, status=self._status, closed_by=by, unexpected=unexpected)
+
+
+def call_of(
+    request: Request,
+    *,
+    bytes: int = 0,  # noqa: A002 - the field's name
+    status: int = 0,
+    closed_by: ClosedBy,
+    unexpected: bool = False,
+) -> Call:
+    """Return the exchange finished now; the journal numbers it."""
+    fields = {name: getattr(request, name) for name in _FIELDS}
+    return Call(
+        id=0, ended=now(), bytes=bytes, status=status, closed_by=closed_by, unexpected=unexpected, **fields
+    )

@@ -1,0 +1,66 @@
+"""Turn a Response into HTTP/1.1 bytes (RFC 9112), part by part."""
+
+import time
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import NamedTuple
+
+from langchain_prodtest.wire.response import Response
+
+__all__ = ["CONTINUE", "Write", "frame"]
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LAST_CHUNK = b"0\r\n\r\n"
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+
+
+class Write(NamedTuple):
+    """Bytes for the socket, due `at` seconds after the request; `body` of them are bytes of the body."""
+
+    at: float
+    data: bytes
+    body: int
+
+
+def frame(response: Response, *, keep_alive: bool, chunks: bool) -> list[Write]:
+    """Return the writes that send `response`: its head, its parts, and where it ends well the last chunk.
+
+    A stream is chunked, one chunk an event; where the client cannot read chunks (HTTP/1.0), and so cannot
+    keep the connection either, the close ends it.
+    """
+    if not response.head:
+        return []
+    if response.streamed:
+        return _stream(response, keep_alive, chunks)
+    (at, first), *rest = response.parts
+    length = sum(len(data) for _, data in response.parts) if response.length is None else response.length
+    head = _head(response, f"content-length: {length}", keep_alive)
+    return [Write(at, head + first, len(first)), *(Write(when, data, len(data)) for when, data in rest)]
+
+
+def _stream(response: Response, keep_alive: bool, chunks: bool) -> list[Write]:
+    if not chunks:
+        head = _head(response, "", keep_alive=False)
+        return [Write(0.0, head, 0), *(Write(at, data, len(data)) for at, data in response.parts)]
+    writes = [Write(0.0, _head(response, "transfer-encoding: chunked", keep_alive), 0)]
+    for at, data in response.parts:
+        writes.append(Write(at, b"%x\r\n%b\r\n" % (len(data), data), len(data)))
+    if response.ending == "end":
+        writes.append(Write(writes[-1].at + response.pause, _LAST_CHUNK, 0))
+    return writes
+
+
+def _head(response: Response, framing: str, keep_alive: bool) -> bytes:
+    lines = [f"HTTP/1.1 {response.status} {_PHRASES.get(response.status, '')}"]
+    lines.extend(f"{name}: {value}" for name, value in response.headers.items())
+    lines.append(_date(int(time.time())))
+    if framing:
+        lines.append(framing)
+    lines.append("connection: keep-alive\r\n\r\n" if keep_alive else "connection: close\r\n\r\n")
+    return "\r\n".join(lines).encode("latin-1")
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return f"date: {formatdate(second, usegmt=True)}"

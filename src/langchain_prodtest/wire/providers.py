@@ -1,0 +1,10 @@
+"""The providers that can be mounted. A new provider is one codec file and one line here."""
+
+from langchain_prodtest.wire.codec import Codec
+from langchain_prodtest.wire.openai import OpenAI
+
+__all__ = ["PROVIDERS"]
+
+PROVIDERS: dict[str, Codec] = {
+    "openai": OpenAI(),
+}

@@ -1,0 +1,96 @@
+"""What is sent for one request, before it is framed: status, headers, timed parts, and how it ends."""
+
+from http import HTTPStatus
+from typing import Literal
+
+import msgspec
+
+from langchain_prodtest.script import Fault, Reply, Request
+from langchain_prodtest.wire.codec import Codec
+
+__all__ = ["Ending", "Part", "Response", "answer", "refuse", "scripted_error"]
+
+Part = tuple[float, bytes]
+"""Seconds after the request at which it is due, and bytes of the body (one event, when streamed)."""
+
+Ending = Literal["end", "eof", "reset", "hang"]
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of one response in order of time, and its ending.
+
+    `closing` is the index of the first part that tells the client the answer is complete. `length` is the
+    Content-Length when it is not the length of what is sent. Without `head` no byte is sent. `pause` is the
+    time between the last part and the ending; `spoiled` says that the ending is the work of a Fault.
+    """
+
+    status: int
+    headers: dict[str, str]
+    parts: list[Part]
+    streamed: bool = False
+    closing: int = 0
+    length: int | None = None
+    head: bool = True
+    ending: Ending = "end"
+    pause: float = 0.0
+    spoiled: bool = False
+
+
+def answer(codec: Codec, reply: Reply, request: Request) -> Response:
+    """Return the healthy response that says `reply`, streamed if the request wants that.
+
+    A stream opens at once, its first piece is due at `first_token`, each later one `per_chunk` after the
+    one before. An answer that is not streamed comes when its last piece would have come.
+    """
+    headers = codec.headers()
+    paced = bool(reply.first_token or reply.per_chunk)
+    if request.stream:
+        headers["content-type"] = codec.stream_type
+        events = codec.events(reply, request)
+        closing = sum(event.kind != "end" for event in events)
+        parts = _paced(codec, reply, request) if paced else [(0.0, event.data) for event in events]
+        return Response(status=200, headers=headers, parts=parts, streamed=True, closing=closing)
+    headers["content-type"] = "application/json"
+    at = _paced(codec, reply, request)[-1][0] if paced else 0.0
+    return Response(status=200, headers=headers, parts=[(at, codec.whole(reply, request))])
+
+
+def _paced(codec: Codec, reply: Reply, request: Request) -> list[Part]:
+    parts: list[Part] = []
+    at, count = 0.0, 0
+    for event in codec.events(reply, request):
+        if event.kind == "piece":
+            at = reply.first_token + count * reply.per_chunk
+            count += 1
+        parts.append((at, event.data))
+    return parts
+
+
+def refuse(codec: Codec, status: int, message: str) -> Response:
+    """Return an error in the provider's own shape."""
+    headers = {**codec.headers(), "content-type": "application/json"}
+    return Response(status=status, headers=headers, parts=[(0.0, codec.error(status, message))])
+
+
+def scripted_error(codec: Codec, fault: Fault) -> Response:
+    """Return the error that a Fault with a status asks for; what the Fault gives wins over the shape."""
+    status = fault.status or 500
+    headers = {**codec.headers(), "content-type": "application/json"}
+    if fault.retry_after is not None:
+        headers["retry-after"] = _as_given(fault.retry_after)
+    headers.update({name.lower(): value for name, value in fault.headers.items()})
+    body = codec.error(status, _phrase(status)) if fault.body is None else fault.body.encode()
+    return Response(status=status, headers=headers, parts=[(fault.delay, body)])
+
+
+def _as_given(retry_after: float | str) -> str:
+    if isinstance(retry_after, float) and retry_after.is_integer():
+        return str(int(retry_after))
+    return str(retry_after)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Overloaded" if status == 529 else f"Error {status}"

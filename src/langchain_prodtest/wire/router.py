@@ -1,0 +1,107 @@
+"""Decide what answers an arrived request: find its codec, ask the Script, build the Response."""
+
+import logging
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from langchain_prodtest.errors import UsageError, unknown_name
+from langchain_prodtest.script import Reply, Request, Script, Step
+from langchain_prodtest.wire.arrival import Arrival
+from langchain_prodtest.wire.codec import Codec, Head, Rejected
+from langchain_prodtest.wire.faults import spoil
+from langchain_prodtest.wire.providers import PROVIDERS
+from langchain_prodtest.wire.response import Response, answer, refuse, scripted_error
+
+__all__ = ["Decision", "Router"]
+
+_log = logging.getLogger(__name__)
+_SECRETS = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "cookie"})
+_USED_UP = (
+    "The script of this fake provider is used up: no Reply or Fault is left for this request. "
+    "Script one more, or find out why the code asked once more."
+)
+
+
+class Decision(NamedTuple):
+    """What is answered to an arrival; `unexpected` if the Script had nothing for it."""
+
+    request: Request
+    response: Response
+    unexpected: bool
+
+
+class Router:
+    """The mounted providers, and the Script that all of them ask."""
+
+    def __init__(self, script: Script, mounts: Mapping[str, str]) -> None:
+        self.script = script
+        self.codecs: dict[str, Codec] = {}
+        for mount, name in mounts.items():
+            if name not in PROVIDERS:
+                raise UsageError(unknown_name("provider", name, PROVIDERS))
+            self.codecs[mount] = PROVIDERS[name]
+        if not self.codecs:
+            raise UsageError("a fake server needs at least one provider to mount")
+
+    def refused(self) -> str | None:
+        """Return the mount for which the connection just accepted is to be refused, if any.
+
+        Nobody knows yet which provider it is for: on a shared port, the next connection is refused
+        whichever it is for.
+        """
+        return next((mount for mount in self.codecs if self.script.refuses(mount)), None)
+
+    def decide(self, arrival: Arrival) -> Decision:
+        """Return what is answered; a mistake, also one in a callback of the Script, becomes a 500."""
+        mount, _, path = arrival.target.partition("?")[0].removeprefix("/").partition("/")
+        known = mount in self.codecs
+        codec = self.codecs[mount] if known else next(iter(self.codecs.values()))
+        head = Head(
+            mount if known else "", arrival.method, f"/{path}", _readable(arrival.headers), arrival.received
+        )
+        request = Request(
+            provider=head.provider, operation="", headers=head.headers, received=arrival.received
+        )
+        try:
+            if arrival.rejected is not None:
+                raise arrival.rejected
+            if not known:
+                raise Rejected(
+                    404, f'No provider is mounted at "/{mount}". Mounted: {", ".join(self.codecs)}'
+                )
+            request = codec.decode(head, arrival.body)
+            if request.operation in codec.unscripted:
+                return Decision(request, answer(codec, Reply(), request), unexpected=False)
+            if request.attempt_source == "digest":
+                attempt = self.script.attempt(request.digest)
+                request = msgspec.structs.replace(request, attempt=attempt)
+            step = self.script.next(request)
+            if step is None:
+                raise Rejected(400, _USED_UP)  # 400: clients do not retry it
+            return Decision(request, self._respond(codec, step, request), unexpected=False)
+        except Rejected as rejected:
+            return Decision(request, refuse(codec, rejected.status, str(rejected)), unexpected=True)
+        except Exception as error:
+            _log.exception("a fake provider could not answer %s %s", arrival.method, arrival.target)
+            message = f"The fake provider failed: {type(error).__name__}: {error}"
+            return Decision(request, refuse(codec, 500, message), unexpected=True)
+
+    def _respond(self, codec: Codec, step: Step, request: Request) -> Response:
+        if isinstance(step, Reply):
+            return answer(codec, step, request)
+        if step.status is not None:
+            return scripted_error(codec, step)
+        healthy = answer(codec, self.script.default(request), request)
+        return spoil(healthy, step, codec.garbage)
+
+
+def _readable(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers as text; of those that carry credentials, only that they are there."""
+    readable: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name = raw_name.decode("latin-1").lower()
+        value = "present" if name in _SECRETS else raw_value.decode("latin-1")
+        readable[name] = f"{readable[name]}, {value}" if name in readable else value
+    return readable

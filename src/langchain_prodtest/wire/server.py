@@ -1,0 +1,137 @@
+"""A server of fake providers in a thread of its own, on a real socket."""
+
+import asyncio
+import ipaddress
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from langchain_prodtest.errors import UsageError, unknown_name
+from langchain_prodtest.script import Request, Script
+from langchain_prodtest.wire.arrival import Limits
+from langchain_prodtest.wire.connection import Connection, Traffic
+from langchain_prodtest.wire.router import Router
+
+__all__ = ["FakeServer", "Limits"]
+
+_BACKLOG = 1024
+
+
+class FakeServer:
+    """Answers HTTP on `host`:`port` as the providers in `mounts` would, by what `script` says.
+
+    `mounts` maps the first segment of the path, which is also `Request.provider`, to the name of a provider
+    in `PROVIDERS`; two mounts may name the same. Port 0 takes a free one. Each connection is closed after
+    one answer unless `keep_alive`: clients that outlive their event loop fail on pooled connections.
+
+    The Script is asked in the server's thread, so its `default` must not block. A Fault `refuse` strikes the
+    next connection, whichever of the mounts it is for. A client that closes its sending side has left.
+
+    UsageError: an unknown provider, a host that is not loopback, or a port that cannot be had.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        mounts: Mapping[str, str] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        keep_alive: bool = False,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop,
+    ) -> None:
+        _require_loopback(host)
+        self._router = Router(script, {"openai": "openai"} if mounts is None else mounts)
+        self._traffic = Traffic(self._router, limits, keep_alive)
+        self._host, self._port = host, port
+        self._new_loop = loop
+        self._stop: Callable[[], object] | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> str:
+        """Host and port, as in `127.0.0.1:41873`."""
+        return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
+
+    def url(self, mount: str) -> str:
+        """Return the base URL that a client of the provider mounted as `mount` is given."""
+        if mount not in self._router.codecs:
+            raise UsageError(unknown_name("mount", mount, self._router.codecs))
+        return f"http://{self.address}/{mount}{self._router.codecs[mount].base}"
+
+    @property
+    def open(self) -> list[Request]:
+        """The requests whose exchange is not finished."""
+        return list(self._traffic.open.values())
+
+    @property
+    def peak(self) -> int:
+        """The most exchanges that were open at once."""
+        return self._traffic.peak
+
+    def start(self) -> Self:
+        """Listen, and return when connections are accepted."""
+        ready = threading.Event()
+        failure: list[OSError] = []
+
+        def run() -> None:
+            with asyncio.Runner(loop_factory=self._new_loop) as runner:
+                try:
+                    runner.run(self._serve(ready))
+                except OSError as error:
+                    failure.append(error)
+                    ready.set()
+
+        self._thread = threading.Thread(target=run, name=f"fake providers {self.address}", daemon=True)
+        self._thread.start()
+        ready.wait()
+        if failure:
+            self._thread.join()
+            raise UsageError(
+                f"cannot listen on {self.address}: {failure[0].strerror}. "
+                "Free the port, choose another, or give port 0 to take any that is free."
+            )
+        return self
+
+    async def _serve(self, ready: threading.Event) -> None:
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+        server = await loop.create_server(
+            lambda: Connection(self._traffic, loop), self._host, self._port, backlog=_BACKLOG
+        )
+        self._port = server.sockets[0].getsockname()[1]
+        self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
+        ready.set()
+        await stopped.wait()
+        server.close()
+        for connection in list(self._traffic.connections):
+            connection.stop()
+        await asyncio.sleep(0)  # lets the transports close their sockets
+
+    def stop(self) -> None:
+        """Close every connection and the port, and return when the thread has ended."""
+        stop, self._stop = self._stop, None
+        if stop is not None and self._thread is not None:
+            stop()
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _require_loopback(host: str) -> None:
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise UsageError(
+            f'fake providers listen on loopback only, not on "{host}": they answer anyone. Use 127.0.0.1.'
+        )
