@@ -1,0 +1,149 @@
+"""Open arrivals: requests are due by a schedule that does not wait for the service.
+
+Latencies count from when a request was due, so that a stall of the service shows in every request that
+came during it. Each arrival is accounted for exactly once: a request that was due is never lost.
+"""
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from langchain_prodtest.measure import Sample, now
+from langchain_prodtest.outcome import Outcome
+from langchain_prodtest.script import new_nonce
+
+__all__ = ["Arrival", "Arrivals", "concurrency"]
+
+MAX_USERS = 2_000
+GRACE = 1.0  # seconds that the drain lasts beyond the last arrival's deadline
+
+
+class Arrival(msgspec.Struct, kw_only=True, eq=False):
+    """One request that is due at `intended`; its user gives up at `deadline`.
+
+    `free` tells whether a simulated user was idle when it was `offered`.
+    """
+
+    nonce: str
+    intended: float
+    deadline: float
+    offered: float
+    free: bool
+    sent: float | None = None
+
+
+def concurrency(rate: float, patience: float, count: int) -> int:
+    """Return how many users can be busy at once at most: each one for its whole patience."""
+    return max(1, min(MAX_USERS, count, math.ceil(rate * patience) + 1))
+
+
+class Arrivals:
+    """`count` arrivals at `rate` per second; users `take` them and `settle` them.
+
+    `keep` receives each Sample once. One thread (or greenlet) runs `feed`, then `drain`; `close` may come
+    at any time and settles whatever is still open.
+    """
+
+    def __init__(
+        self,
+        *,
+        scenario: str,
+        rate: float,
+        count: int,
+        patience: float,
+        seed: int,
+        keep: Callable[[Sample], None],
+    ) -> None:
+        self.scenario, self.rate, self.count, self.patience, self.seed = scenario, rate, count, patience, seed
+        self.offered = self.settled = 0
+        self.closed = False
+        self.lags: list[float] = []
+        self._keep = keep
+        self._queue: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
+        self._open: dict[str, Arrival] = {}
+        self._idle = 0
+        self._lock = threading.Lock()
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether every planned arrival was offered and has come to its outcome."""
+        return self.settled == self.offered == self.count
+
+    def feed(self) -> None:
+        """Offer each arrival when it is due, by an absolute schedule; return after the last."""
+        start = now()
+        for number in range(self.count):
+            intended = start + number / self.rate
+            time.sleep(max(0.0, intended - now()))
+            if self.closed:
+                return
+            self._offer(number, intended)
+
+    def drain(self) -> None:
+        """Wait until all that was offered is settled, or its time is over."""
+        end = now() + self.patience + GRACE
+        while self._open and now() < end:
+            time.sleep(0.02)
+
+    def take(self) -> Arrival:
+        """Wait for the next arrival that somebody still waits for; those that came too late are dropped."""
+        while True:
+            self._idle += 1
+            try:
+                arrival = self._queue.get()
+            finally:
+                self._idle -= 1
+            if now() < arrival.deadline:
+                return arrival
+            self.leave(arrival, Outcome.DROPPED, "no simulated user was free in time")
+
+    def settle(self, arrival: Arrival, sample: Sample) -> None:
+        """Record what became of an arrival; what comes after `close` was settled there and is ignored."""
+        with self._lock:
+            if self._open.pop(arrival.nonce, None) is None:
+                return
+            self.settled += 1
+            if sample.sent is not None:
+                self.lags.append((sample.sent if arrival.free else arrival.offered) - arrival.intended)
+            self._keep(sample)
+
+    def close(self) -> None:
+        """End it: an arrival whose user gave up by now is a timeout or dropped, a younger one is censored."""
+        self.closed = True
+        for arrival in list(self._open.values()):
+            if now() < arrival.deadline:
+                outcome, why = Outcome.CENSORED, "still open when the run ended"
+            elif arrival.sent is None:
+                outcome, why = Outcome.DROPPED, "no simulated user was free in time"
+            else:
+                outcome, why = Outcome.TIMEOUT, "the client's patience ended"
+            self.leave(arrival, outcome, why)
+
+    def leave(self, arrival: Arrival, outcome: Outcome, error: str) -> None:
+        """Settle an arrival that was never asked, or of whose answer nothing is known."""
+        sample = Sample(
+            nonce=arrival.nonce,
+            scenario=self.scenario,
+            intended=arrival.intended,
+            sent=arrival.sent,
+            outcome=outcome,
+            error=error,
+        )
+        self.settle(arrival, sample)
+
+    def _offer(self, number: int, intended: float) -> None:
+        arrival = Arrival(
+            nonce=new_nonce(number, self.seed),
+            intended=intended,
+            deadline=intended + self.patience,
+            offered=now(),
+            free=self._idle > self._queue.qsize(),
+        )
+        with self._lock:
+            self.offered += 1
+            self._open[arrival.nonce] = arrival
+        self._queue.put(arrival)

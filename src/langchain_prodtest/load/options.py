@@ -1,0 +1,107 @@
+"""What a load run is to do: options beat the configuration's [load], which beats the defaults."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from langchain_prodtest.config import Config, Load, check_target, find_config, load_config
+from langchain_prodtest.errors import UsageError
+from langchain_prodtest.load.arrivals import concurrency
+from langchain_prodtest.load.protocols import Protocol, find_protocol
+
+__all__ = ["Plan", "add_options", "plan_run", "resolve_url"]
+
+DEFAULT_PATH = "/chat"
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One load run: where to, how much, and where what was seen goes.
+
+    `samples` is set when only raw samples are wanted; `out` is a run folder that another process seals.
+    """
+
+    config: Config
+    url: str
+    protocol: Protocol
+    scenario: str
+    rate: float
+    count: int
+    patience: float
+    users: int
+    out: Path | None = None
+    samples: Path | None = None
+
+
+def add_options(parser: Any) -> None:
+    """Add the --prodtest options to Locust's parser."""
+    group = parser.add_argument_group("langchain-prodtest")
+
+    def option(name: str, convert: Callable[[str], object], metavar: str, text: str, env: str = "") -> None:
+        more = {"env_var": env} if env else {}
+        group.add_argument(f"--prodtest-{name}", type=convert, metavar=metavar, help=text, **more)
+
+    option("config", Path, "<file>", "prodtest.toml or pyproject.toml; searched upwards if not given")
+    option("rate", float, "<number>", "arrivals per second")
+    option("count", int, "<int>", "number of arrivals")
+    option("out", Path, "<dir>", "run folder for the evidence; sealed by whoever made it", "PRODTEST_RUN")
+    option(
+        "samples",
+        Path,
+        "<file>",
+        "only write raw samples (NDJSON) here as they come: no evidence, no verdict",
+    )
+
+
+def plan_run(options: argparse.Namespace, host: str | None) -> Plan:
+    """Return the plan that options and configuration give; UsageError says what is wrong with them."""
+    path = options.prodtest_config or find_config(Path.cwd())
+    config = load_config(path)
+    url = resolve_url(host or "", config.target.url)
+    check_target(url, config.target.allow)
+    load = config.load
+    rate = load.rate if options.prodtest_rate is None else options.prodtest_rate
+    samples: Path | None = options.prodtest_samples
+    if samples and not samples.absolute().parent.is_dir():
+        raise UsageError(f"--prodtest-samples {samples}: its folder does not exist; make it first")
+    count = _count(options, rate, load.count)
+    try:
+        load = Load(scenario=load.scenario, rate=rate, count=count, deadline=load.deadline)
+    except ValueError as error:
+        raise UsageError(f"--prodtest-rate or --prodtest-count: {error}") from None
+    return Plan(
+        config=config,
+        url=url,
+        protocol=find_protocol(config.target.protocol),
+        scenario=load.scenario,
+        rate=load.rate,
+        count=load.count,
+        patience=load.patience,
+        users=options.num_users or concurrency(load.rate, load.patience, load.count),
+        out=options.prodtest_out,
+        samples=samples,
+    )
+
+
+def resolve_url(host: str, configured: str) -> str:
+    """Return where to ask: `host` with its own path, else with the configured one, else with /chat."""
+    if not host:
+        if not configured or "{port}" in configured:
+            raise UsageError('no service to load was given; give -H URL, or [target] url = "http://..."')
+        return configured
+    if urlsplit(host).path.strip("/"):
+        return host
+    return host.rstrip("/") + (urlsplit(configured).path or DEFAULT_PATH)
+
+
+def _count(options: argparse.Namespace, rate: float, configured: int) -> int:
+    """Return the number of arrivals; Locust's own --run-time says it as well, by time."""
+    wanted: list[int] = []
+    if options.prodtest_count is not None:
+        wanted.append(options.prodtest_count)
+    if options.run_time:
+        wanted.append(max(1, int(rate * options.run_time)))
+    return min(wanted, default=configured)

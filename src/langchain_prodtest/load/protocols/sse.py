@@ -1,0 +1,44 @@
+"""Plain server-sent events: `token` with text, then `done`, or `error`.
+
+Asked by POST of {"message": prompt}. Events: `token` {"text": "..."}, `done` {...} as the terminal marker,
+`error` {"message": "..."}; all others are ignored.
+"""
+
+import msgspec
+
+from langchain_prodtest.load.framing import Event
+from langchain_prodtest.load.reading import Reading
+
+__all__ = ["Sse"]
+
+
+class _Token(msgspec.Struct):
+    text: str
+
+
+class _Error(msgspec.Struct):
+    message: str = ""
+
+
+_token, _error = msgspec.json.Decoder(_Token), msgspec.json.Decoder(_Error)
+
+
+class Sse:
+    """See the module."""
+
+    name = "sse"
+
+    def body(self, prompt: str) -> bytes:
+        """Return the JSON body that asks `prompt`."""
+        return msgspec.json.encode({"message": prompt})
+
+    def read(self, event: Event) -> Reading:
+        """Return what an event says; data that is not the JSON it should be counts as an in-band error."""
+        try:
+            if event.name == "token":
+                return Reading(text=_token.decode(event.data).text)
+            if event.name == "error":
+                return Reading(ending="error_event", detail=_error.decode(event.data).message)
+        except msgspec.MsgspecError:
+            return Reading(ending="error_event", detail=f"unreadable {event.name} event: {event.data[:80]}")
+        return Reading(ending="complete") if event.name == "done" else Reading()
