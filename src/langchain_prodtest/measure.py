@@ -165,8 +165,10 @@ METRICS: tuple[Metric, ...] = (
 
 def find_metric(name: str) -> Metric:
     """Return the Metric of a name such as `chat.ttft.p95`; UsageError names the nearest if there is none."""
+    plain = re.sub(r"(\.p\d+)\.\d+$", r"\1", name)  # the point in p99.9 separates nothing
     for metric in METRICS:
-        if fnmatch.fnmatchcase(name, metric.pattern) and name.count(".") == metric.pattern.count("."):
+        same_parts = plain.count(".") == metric.pattern.count(".") and all(plain.split("."))
+        if same_parts and fnmatch.fnmatchcase(plain, metric.pattern):
             if metric.kind == "quantile":
                 quantile_of(name)
             return metric
