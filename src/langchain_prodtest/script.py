@@ -245,7 +245,7 @@ class Script:
             yield
         finally:
             with self._lock:
-                self._rules.remove(rule)
+                self._rules = [kept for kept in self._rules if kept is not rule]
 
     def attempt(self, digest: str) -> int:
         """Count a request with this digest and return the how-manieth it is, from 1."""
