@@ -1,5 +1,6 @@
 """What a client got, and how that is decided. HTTP status says nothing about success."""
 
+import os.path
 from enum import StrEnum
 from typing import Literal
 
@@ -88,8 +89,10 @@ def _compare(text: str, expected: str) -> Outcome:
 
 
 def _repeats(text: str, expected: str) -> bool:
-    """Tell whether `text` is the answer with a part of its beginning in front of it once more."""
-    if not text.endswith(expected):
+    """Tell whether `text` is the answer with parts of its beginning in front of it, one or more times."""
+    if not expected or not text.endswith(expected):
         return False
-    extra = text[: -len(expected)].rstrip()
-    return bool(extra) and expected.startswith(extra)
+    extra = text[: -len(expected)].strip()
+    while extra and (common := os.path.commonprefix([extra, expected])):  # noqa: RUF071
+        extra = extra[len(common) :].lstrip()
+    return not extra
