@@ -9,7 +9,7 @@ CONFIDENCE = 0.95
 
 
 def lower_bound(good: float, n: float, confidence: float = CONFIDENCE) -> float:
-    """Return the one-sided Clopper-Pearson lower bound of a proportion, `good` of `n` (an effective size too).
+    """Return the one-sided Clopper-Pearson lower bound of a proportion; `n` may be an effective size.
 
     Clopper and Pearson, Biometrika 26 (1934): the beta quantile B(1 - confidence; good, n - good + 1).
     """
