@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -24,6 +24,8 @@ __all__ = ["SCHEMA", "Evidence", "Kind", "Manifest", "Run", "Subject", "latest_r
 SCHEMA = "prodtest/1"
 MANIFEST = "manifest.json"
 REPORTS = "report"
+STAMP = len("2026-11-23T14-02-11")
+T = TypeVar("T")
 Kind = Literal["tests", "load", "chaos", "audit"]
 
 
@@ -80,6 +82,7 @@ class Run:
         """Make a new folder under `root`, named by the time in UTC; never one that exists."""
         stamp = datetime.datetime.fromtimestamp(now(), datetime.UTC).strftime("%Y-%m-%dT%H-%M-%S")
         root.mkdir(parents=True, exist_ok=True)
+        (root / ".gitignore").write_text("*\n")  # or a run would make the next one's revision dirty
         for suffix in ("", *(f"-{i}" for i in range(2, 1000))):
             path = root / f"{stamp}{suffix}"
             try:
@@ -115,12 +118,12 @@ class Run:
 
 def latest_run(root: Path) -> Path:
     """Return the newest run folder under `root`; EvidenceError if there is none."""
-    runs = sorted((p for p in root.iterdir() if p.is_dir()), key=lambda p: p.name) if root.is_dir() else []
+    runs = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
     if not runs:
         raise EvidenceError(
             f"no run in {root}; run prodtest demo, pytest, locust or prodtest chaos run first"
         )
-    return runs[-1]
+    return max(runs, key=lambda path: (path.name[:STAMP], len(path.name), path.name))  # …-2 before …-10
 
 
 def read_run(path: Path) -> tuple[list[Evidence], list[str]]:
@@ -140,52 +143,65 @@ def read_run(path: Path) -> tuple[list[Evidence], list[str]]:
     for file in present:
         if file not in listed:
             problems.append(f"{path / file} is not listed in the manifest")
-        elif _digest(path / file) != listed[file]:
+        elif _digest_or_none(path / file) != listed[file]:
             problems.append(f"{path / file} was changed after the run was sealed")
         if file.endswith(".json"):
-            found += _read_evidence(path / file, problems)
+            found += _read_evidence(path, file, problems)
     named = {file for evidence in found for file in evidence.series}
     problems += [f"{path / file} is named as a series but missing" for file in sorted(named - set(present))]
     return found, problems
 
 
 def _read_manifest(path: Path, problems: list[str]) -> dict[str, str]:
-    try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except FileNotFoundError:
+    if not path.exists():
         problems.append(f"{path} is missing: the run did not finish, or its files were moved apart")
-    except msgspec.MsgspecError as error:
+        return {}
+    manifest = _decode(path, Manifest, problems)
+    return manifest.files if manifest else {}
+
+
+def _read_evidence(run: Path, file: str, problems: list[str]) -> list[Evidence]:
+    evidence = _decode(run / file, Evidence, problems)
+    if evidence and evidence.file != file:
+        problems.append(f"{run / file} says it is {evidence.file}")
+        return []
+    return [evidence] if evidence else []
+
+
+class _Stamp(msgspec.Struct):
+    """The part of a file that says how to read the rest; a file that does not say it has no schema."""
+
+    schema: str = ""
+
+
+def _decode(path: Path, into: type[T], problems: list[str]) -> T | None:
+    try:
+        data = path.read_bytes()
+        schema = msgspec.json.decode(data, type=_Stamp).schema
+        if schema == SCHEMA:
+            return msgspec.json.decode(data, type=into)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         problems.append(f"{path} cannot be read: {error}")
     else:
-        if manifest.schema == SCHEMA:
-            return manifest.files
-        problems.append(f'{path} has the unknown schema "{manifest.schema}"; this version reads {SCHEMA}')
-    return {}
-
-
-def _read_evidence(path: Path, problems: list[str]) -> list[Evidence]:
-    try:
-        evidence = msgspec.json.decode(path.read_bytes(), type=Evidence)
-    except msgspec.MsgspecError as error:
-        problems.append(f"{path} cannot be read: {error}")
-        return []
-    if evidence.schema != SCHEMA:
-        problems.append(f'{path} has the unknown schema "{evidence.schema}"; this version reads {SCHEMA}')
-        return []
-    if evidence.file != path.name:
-        problems.append(f"{path} says it is {evidence.file}")
-        return []
-    return [evidence]
+        problems.append(f'{path} has the unknown schema "{schema}"; this version reads {SCHEMA}')
+    return None
 
 
 def _files_of(path: Path) -> list[str]:
     """Return the sorted names of a run's files; reports are made from the evidence and are not part of it."""
     inside = (p.relative_to(path) for p in path.rglob("*") if p.is_file())
-    return sorted(str(p) for p in inside if p.name != MANIFEST and p.parts[0] != REPORTS)
+    return sorted(str(p) for p in inside if str(p) != MANIFEST and p.parts[0] != REPORTS)
 
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _digest_or_none(path: Path) -> str | None:
+    try:
+        return _digest(path)
+    except OSError:
+        return None
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
