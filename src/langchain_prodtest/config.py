@@ -116,7 +116,7 @@ def find_config(start: Path) -> Path | None:
         own, project = folder / "prodtest.toml", folder / "pyproject.toml"
         if own.is_file():
             return own
-        if project.is_file() and "prodtest" in _parse(project).get("tool", {}):
+        if project.is_file() and _own_table(_parse(project)) is not None:
             return project
         if (folder / ".git").exists():
             return None
@@ -129,12 +129,15 @@ def load_config(path: Path | None) -> Config:
         return _build(None, _File())
     table = _parse(path)
     if path.name == "pyproject.toml":
-        table = table.get("tool", {}).get("prodtest", {})
+        own = _own_table(table)
+        table = {} if own is None else own
     return _build(path, decode_toml(table, _File, str(path)))
 
 
 def decode_toml(table: dict[str, Any], into: type[T], where: str) -> T:
     """Decode a TOML table into a struct; an unknown key is a UsageError that names the nearest valid one."""
+    if not isinstance(table, dict):
+        raise UsageError(f"{where}: expected a table, got {type(table).__name__}")
     _refuse_unknown_keys(table, into, where)
     try:
         return msgspec.convert(table, into)
@@ -144,10 +147,13 @@ def decode_toml(table: dict[str, Any], into: type[T], where: str) -> T:
 
 def check_target(url: str, allow: list[str]) -> None:
     """Refuse a target that is neither loopback nor listed in [target] allow."""
-    host = urlsplit(url).hostname or ""
-    if not url.startswith(("http://", "https://")) or not host:
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:  # such as "http://[::1"
+        host = ""
+    if not url.startswith(("http://", "https://")) or not host or "\\" in url:  # a \ ends the host for some
         raise UsageError(f'[target] url "{url}" is not an http or https URL')
-    if host not in allow and not _is_loopback(host):
+    if host not in {name.lower() for name in allow} and not _is_loopback(host):
         raise UsageError(
             f'"{host}" is not on the allow-list, nothing was sent. '
             f'If load and faults may go there: [target] allow = ["{host}"]'
@@ -202,6 +208,11 @@ def _git_revision(root: Path) -> str:
 
     revision = git("rev-parse", "HEAD")
     return f"{revision}-dirty" if revision and git("status", "--porcelain") else revision
+
+
+def _own_table(pyproject: dict[str, Any]) -> Any:
+    tool = pyproject.get("tool")
+    return tool.get("prodtest") if isinstance(tool, dict) else None
 
 
 def _parse(path: Path) -> dict[str, Any]:
