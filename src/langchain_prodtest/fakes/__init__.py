@@ -1,0 +1,1 @@
+"""Fakes for tests: a scripted chat model in the process, and handles on the fake providers on the wire."""
