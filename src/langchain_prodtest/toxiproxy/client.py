@@ -110,11 +110,17 @@ class Toxiproxy:
             raise
         return events
 
-    def request(self, method: str, path: str, body: Any = None, lease: float | None = None) -> Any:
-        """Send one request and return its decoded JSON, or None if there is none."""
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of every request."""
         headers = {"User-Agent": "langchain-prodtest", "Connection": "close"}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
+        return headers
+
+    def request(self, method: str, path: str, body: Any = None, lease: float | None = None) -> Any:
+        """Send one request and return its decoded JSON, or None if there is none."""
+        headers = dict(self.headers)
         if lease is not None:
             headers["X-Prodtest-Lease"] = f"{lease:g}"
         data = None if body is None else json.dumps(body).encode()

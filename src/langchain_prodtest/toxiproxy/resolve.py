@@ -1,0 +1,129 @@
+"""Which Toxiproxy is used: the one given, else a toxiproxy-server on PATH, else the embedded server."""
+
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from langchain_prodtest.errors import ToxiproxyError, UsageError
+from langchain_prodtest.toxiproxy.client import Toxiproxy
+from langchain_prodtest.toxiproxy.undo import Watchdog
+
+__all__ = ["Resolved", "resolve"]
+
+_START = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A Toxiproxy that answers; `process` is None for one that was given."""
+
+    url: str
+    kind: Literal["given", "real", "embedded"]
+    version: str
+    process: subprocess.Popen[str] | None = None
+
+    def client(self) -> Toxiproxy:
+        """Return a client for it."""
+        return Toxiproxy(self.url)
+
+
+@contextmanager
+def resolve(
+    given: str | None = None, env: Mapping[str, str] | None = None, watchdog: Watchdog | None = None
+) -> Iterator[Resolved]:
+    """Yield the Toxiproxy at `given` or TOXIPROXY_URL, else start one on a free port and stop it at the end.
+
+    What is started runs in its own session, so that Ctrl-C does not end it before the faults are undone. The
+    embedded server ends with its parent; to end a toxiproxy-server too after a kill takes the `watchdog`.
+    UsageError if the one given does not answer, or none can be started.
+    """
+    env = os.environ if env is None else env
+    url = given or env.get("TOXIPROXY_URL")
+    if url:
+        yield _find(url, "--toxiproxy" if given else "TOXIPROXY_URL")
+        return
+    program = shutil.which("toxiproxy-server", path=env.get("PATH"))
+    resolved = _start_real(program, env) if program else _start_embedded(env)
+    process = resolved.process
+    assert process is not None
+    undo = watchdog.add_kill(process.pid) if watchdog else None
+    try:
+        yield resolved
+    finally:
+        _stop(process)
+        if watchdog and undo is not None:
+            watchdog.done(undo)
+
+
+def _find(url: str, source: str) -> Resolved:
+    try:
+        client = Toxiproxy(url)
+        return Resolved(client.url, "given", client.version())
+    except ToxiproxyError as error:
+        raise UsageError(f"the Toxiproxy given by {source} cannot be used: {error}") from None
+
+
+def _start_real(program: str, env: Mapping[str, str]) -> Resolved:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    client = Toxiproxy(f"http://127.0.0.1:{port}", timeout=1.0)
+    process = _start([program, "-host", "127.0.0.1", "-port", str(port)], env, subprocess.DEVNULL)
+    give_up = time.monotonic() + _START
+    while time.monotonic() < give_up and process.poll() is None:
+        if client.running():
+            return Resolved(client.url, "real", client.version(), process)
+        time.sleep(0.02)
+    _stop(process)
+    raise UsageError(f"{program} was started, but does not answer at {client.url}")
+
+
+def _start_embedded(env: Mapping[str, str]) -> Resolved:
+    command = [
+        sys.executable,
+        "-m",
+        "langchain_prodtest.toxiproxy",
+        "--port",
+        "0",
+        "--parent",
+        str(os.getpid()),
+    ]
+    process = _start(command, env, subprocess.PIPE)
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], _START)
+    line = process.stdout.readline() if ready else ""
+    if not line:
+        _stop(process)
+        raise UsageError(f"the embedded Toxiproxy did not start: {' '.join(command)}")
+    url = line.split()[-1]
+    return Resolved(url, "embedded", Toxiproxy(url).version(), process)
+
+
+def _start(command: list[str], env: Mapping[str, str], stdout: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.DEVNULL,
+        env=dict(env),
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
