@@ -111,7 +111,12 @@ DEFAULT_SLO = {"chat.success": ">= 98%", "chat.ttft.p95": "<= 2s"}
 
 
 def find_config(start: Path) -> Path | None:
-    """Return prodtest.toml, or pyproject.toml with [tool.prodtest], in `start` or above; None if neither."""
+    """Return prodtest.toml, or pyproject.toml with [tool.prodtest], in `start` or above; None if neither.
+
+    The environment variable PRODTEST_CONFIG goes before both; the search ends at the top of a repository.
+    """
+    if given := os.environ.get("PRODTEST_CONFIG"):
+        return Path(given)
     for folder in (start, *start.parents):
         own, project = folder / "prodtest.toml", folder / "pyproject.toml"
         if own.is_file():

@@ -68,7 +68,7 @@ class FaultSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return Fault(status=self.status, how=self.how, after=self.after, retry_after=self.retry_after)
 
     def as_toxic(self) -> dict[str, Any]:
-        """Return type, stream, toxicity and attributes of the proxy seam, in Toxiproxy's units (ms, bytes)."""
+        """Return type, stream, toxicity and attributes in Toxiproxy's units (milliseconds, bytes)."""
         given = {
             "latency": round(parse_duration(self.latency) * 1000),
             "jitter": round(parse_duration(self.jitter) * 1000),

@@ -1,7 +1,7 @@
 """Run one experiment: steady state, control run, faults, recovery; then undo, verify and judge."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Protocol
 

@@ -15,8 +15,9 @@ STEP = 0.5
 def rto(record: Record) -> Measurement | None:
     """Measure the time from the end of each fault until every span of 5 s holds the steady state.
 
-    The worst fault counts. A span holds if each steady limit is met by its point estimate. The search ends at the next fault or at
-    the end of the run; a fault followed by less than a span of traffic is not measured.
+    The worst fault counts. A span holds if each steady limit is met by its point estimate. The search ends
+    at the next fault or at the end of the run; a fault followed by less than a span of traffic is not
+    measured.
     """
     times: list[float] = []
     starts = sorted(w.start for w in record.faults)

@@ -1,0 +1,37 @@
+# Two commands: `make demo` and `make test`. Both set themselves up; only Python 3.11+ is needed.
+PYTHON ?= python3
+UV     := .venv/bin/uv
+RUN    := .venv/bin
+
+.PHONY: demo test check bench toxiproxy clean
+
+demo: .venv/ready
+	$(RUN)/prodtest demo $(ARGS)
+
+test: .venv/ready
+	$(RUN)/python -m pytest $(ARGS)
+
+check: .venv/ready
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+bench: .venv/ready
+	@for file in tests/benchmarks/bench_*.py; do $(RUN)/python $$file || exit 1; done
+
+.venv/ready: pyproject.toml uv.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(RUN)/pip install --quiet --disable-pip-version-check uv==0.13.8
+	$(UV) sync --quiet --frozen --inexact
+	touch $@
+
+# The real Toxiproxy, by the Go tool chain; tests and experiments use it when it is on PATH.
+toxiproxy: .venv/toxiproxy/toxiproxy-server
+.venv/toxiproxy/toxiproxy-server:
+	mkdir -p .venv/toxiproxy
+	GOBIN=$(CURDIR)/.venv/toxiproxy go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
+	mv .venv/toxiproxy/server $@
+
+clean:
+	rm -rf .venv dist .prodtest

@@ -1,0 +1,1 @@
+"""The rig: service, fake providers, proxies and load, started or attached, and stopped in reverse."""
