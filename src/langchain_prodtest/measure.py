@@ -5,7 +5,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -95,7 +95,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 
     metric: str
     value: float | None
-    n: int
+    n: Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # what a file may claim; above it floats skip integers
     n_eff: float
     interval: tuple[float | None, float | None] = (None, None)
     good: int | None = None
