@@ -1,8 +1,24 @@
-"""The pytest plugin: options, the marker, the fixtures. It builds objects and holds no logic."""
+"""The pytest plugin: options, the marker, the fixtures. It builds objects and holds no logic.
+
+Installed, it is inert. It closes the network for a whole run where it was asked to: by
+`-p langchain_prodtest`, or by a configuration in the root folder; and for one test by its fakes.
+"""
 
 import importlib
+import os
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from syrupy.assertion import SnapshotAssertion
+
+    from langchain_prodtest.fakes.chat import ScriptedChat
+    from langchain_prodtest.fakes.providers import FakeProviders
+    from langchain_prodtest.isolation.network import Network
+    from langchain_prodtest.marker import Options
 
 __all__: list[str] = []
 
@@ -10,14 +26,218 @@ __all__: list[str] = []
 # pytest's own import_plugin("socket") would warn about, or on old versions register, the stdlib's socket.
 STANDS_ON = {"socket": "pytest_socket", "syrupy": "syrupy"}
 
+NETWORK: pytest.StashKey["Network"] = pytest.StashKey()
+OPTIONS: pytest.StashKey["Options"] = pytest.StashKey()
+FAKES: pytest.StashKey[list["ScriptedChat | FakeProviders"]] = pytest.StashKey()
+PASSED = pytest.StashKey[bool]()
+REFUSED = pytest.StashKey[list[str]]()  # on a test: texts of its refused calls; on the config: of all others
+EGRESS = "prodtest_egress"  # the same texts on a report, and in the output of an xdist worker
+
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the options, and load the plugins this one stands on where autoloading is off."""
     for name, module in STANDS_ON.items():
         if not (pluginmanager.is_blocked(name) or pluginmanager.has_plugin(name)):
             pluginmanager.register(importlib.import_module(module), name)
+    parser.getgroup("prodtest", "langchain-prodtest").addoption(
+        "--prodtest-evidence",
+        metavar="DIR",
+        help="write the evidence of this run into the run folder DIR (default: $PRODTEST_RUN, else none)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker."""
-    config.addinivalue_line("markers", "prodtest(**options): options of langchain-prodtest for this test")
+    """Register the marker, close the network if asked to, and start to record if there is a folder."""
+    config.addinivalue_line(
+        "markers",
+        "prodtest(strict=True, allow_hosts=[]): whether a script must be used up exactly, "
+        "and which hosts the test may reach",
+    )
+    if _is_asked_for(config):
+        network = _network(config)
+        network.when = "during collection"
+        closed = ExitStack()
+        closed.enter_context(network.closed())
+        config.add_cleanup(closed.close)
+    folder = config.getoption("--prodtest-evidence") or os.environ.get("PRODTEST_RUN")
+    if folder and not _is_worker(config):
+        from langchain_prodtest.results import recorder_for
+
+        config.pluginmanager.register(recorder_for(config, folder, _refused(config)), "prodtest-recorder")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """File what tries to leave under the test that runs."""
+    network = item.config.stash.get(NETWORK, None)
+    if network is None:
+        return (yield)
+    network.when = _during(item)
+    try:
+        return (yield)
+    finally:
+        network.when = f"after {item.nodeid}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Read the test's marker, and allow what it allows."""
+    if NETWORK in item.config.stash or item.get_closest_marker("prodtest"):
+        from langchain_prodtest.marker import read_options
+
+        item.stash[OPTIONS] = read_options(item)
+    if NETWORK in item.config.stash:
+        _allow(item)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail the test for calls that tried to leave and for scripts that were not followed."""
+    try:
+        result = yield
+    except BaseException as error:
+        for problem in _problems(item):
+            error.add_note(problem)
+        raise
+    problems = _problems(item)
+    if problems:
+        pytest.fail("\n\n".join(problems), pytrace=False)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note whether the test passed; let the report carry its refused calls to whoever records."""
+    if call.when == "call":
+        item.stash[PASSED] = call.excinfo is None
+    report = yield
+    if call.when == "teardown" and REFUSED in item.stash:
+        setattr(report, EGRESS, item.stash[REFUSED])
+    return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    """Take over what an xdist worker saw outside of its tests."""
+    config: pytest.Config = node.config  # type: ignore[attr-defined]
+    _refused(config).extend(getattr(node, "workeroutput", {}).get(EGRESS, []))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail the run for calls that tried to leave outside of any test."""
+    config = session.config
+    if NETWORK in config.stash:
+        from langchain_prodtest.isolation.attempt import describe
+
+        _refused(config).extend(describe(same, swallowed=False) for same in config.stash[NETWORK].take())
+    if _is_worker(config):
+        config.workeroutput[EGRESS] = _refused(config)  # type: ignore[attr-defined]
+    elif _refused(config) and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show calls that tried to leave outside of any test."""
+    refused = _refused(config)
+    if refused:
+        terminalreporter.section("ERROR: network calls outside of tests", red=True)
+        terminalreporter.write_line("\n\n".join(refused))
+
+
+@pytest.fixture
+def fake_chat(request: pytest.FixtureRequest, _closed_network: None) -> "ScriptedChat":
+    """A chat model that answers what `fake_chat.script(...)` says; strict at the end of the test."""
+    from langchain_prodtest.fakes.chat import ScriptedChat
+
+    model = ScriptedChat()
+    request.node.stash.setdefault(FAKES, []).append(model)
+    return model
+
+
+@pytest.fixture
+def fake_providers(request: pytest.FixtureRequest, _closed_network: None) -> Iterator["FakeProviders"]:
+    """Fake providers on a real socket; clients built in the test are led to them by the environment."""
+    from langchain_prodtest.fakes.providers import FakeProviders, redirected
+    from langchain_prodtest.script import Script
+    from langchain_prodtest.wire.server import FakeServer
+
+    script = Script()
+    with FakeServer(script, {"openai": "openai"}) as server, redirected(server.url("openai")):
+        providers = FakeProviders(script, {"openai": server.url("openai")}, lambda: server.open)
+        request.node.stash.setdefault(FAKES, []).append(providers)
+        yield providers
+
+
+@pytest.fixture
+def lc_snapshot(snapshot: "SnapshotAssertion") -> "SnapshotAssertion":
+    """Syrupy's snapshot for LangChain's messages, documents and tool calls, without what differs each run."""
+    from langchain_prodtest.snapshots import LangChainExtension
+
+    return snapshot.use_extension(LangChainExtension)
+
+
+@pytest.fixture
+def _closed_network(request: pytest.FixtureRequest) -> Iterator[None]:
+    network = _network(request.config)
+    if network.is_closed:
+        yield
+        return
+    network.when = _during(request.node)
+    _allow(request.node)
+    with network.closed():
+        yield
+
+
+def _is_asked_for(config: pytest.Config) -> bool:
+    if "langchain_prodtest" in config.getoption("plugins", []):
+        return True
+    project = config.rootpath / "pyproject.toml"
+    configured = project.is_file() and "[tool.prodtest" in project.read_text("utf-8", errors="replace")
+    return configured or (config.rootpath / "prodtest.toml").is_file()
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _network(config: pytest.Config) -> "Network":
+    from langchain_prodtest.isolation.network import Network
+
+    return config.stash.setdefault(NETWORK, Network(config.rootpath))
+
+
+def _during(item: pytest.Item) -> str:
+    return f"during {item.nodeid}"
+
+
+def _allow(item: pytest.Item) -> None:
+    from langchain_prodtest.isolation.policy import apply_policy
+
+    options = item.stash.get(OPTIONS, None)
+    apply_policy(item.config.stash[NETWORK], item, options.allow_hosts if options else [])
+
+
+def _refused(config: pytest.Config) -> list[str]:
+    return config.stash.setdefault(REFUSED, [])
+
+
+def _problems(item: pytest.Item) -> list[str]:
+    """Return what is wrong with a test whatever its own assertions say."""
+    passed, options = item.stash.get(PASSED, False), item.stash.get(OPTIONS, None)
+    problems: list[str] = []
+    if NETWORK in item.config.stash:
+        from langchain_prodtest.isolation.attempt import describe
+
+        attempts = item.config.stash[NETWORK].take(_during(item))
+        problems += [describe(same, swallowed=passed) for same in attempts]
+        if problems:
+            item.stash[REFUSED] = list(problems)
+    if FAKES in item.stash and (options is None or options.strict):
+        from langchain_prodtest.fakes.strictness import complaints
+
+        for fake in item.stash[FAKES]:
+            problems += complaints(fake.journal, fake.mistakes, passed)
+    return problems

@@ -4,16 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from langchain_prodtest.script import Call, Request, Script, Step
+from langchain_prodtest.script import Call, Request, Script
 
-__all__ = [
-    "ALLOW",
-    "UnexpectedCallError",
-    "describe_call",
-    "describe_step",
-    "leftover_text",
-    "unexpected_text",
-]
+__all__ = ["ALLOW", "UnexpectedCallError", "complaints", "leftover_text", "unexpected_text"]
 
 ALLOW = "@pytest.mark.prodtest(strict=False)"
 
@@ -22,15 +15,23 @@ class UnexpectedCallError(AssertionError):
     """The code under test asked a model once more than the script has answers for."""
 
 
+def complaints(script: Script, mistakes: Sequence[str], passed: bool) -> list[str]:
+    """Return one text for each way in which the calls did not follow the script.
+
+    Steps are left over because a test failed halfway: that is not told again. `mistakes` are errors of the
+    script itself, which a test that passed has swallowed.
+    """
+    left = [leftover_text(script), *mistakes] if passed else []
+    return [text for text in (unexpected_text(script.unexpected, script), *left) if text]
+
+
 def leftover_text(script: Script) -> str:
     """Return what to tell about steps that were never asked for; "" when all were."""
     left = script.leftover
     if not left:
         return ""
     one = len(left) == 1
-    steps = [
-        describe_step(step) + (f"  (for {match.provider})" if match.provider else "") for match, step in left
-    ]
+    steps = [_written(step) + (f"  (for {match.provider})" if match.provider else "") for match, step in left]
     return "\n".join(
         [
             f"1 scripted reply was never asked for: {steps[0]}"
@@ -52,26 +53,22 @@ def unexpected_text(calls: Sequence[Request], script: Script) -> str:
     return "\n".join(
         [
             f"{counted} not in the script:",
-            *(f"  - {describe_call(call)}{_last_message(call)}" for call in calls),
+            *(f"  - {_call(call)}{_last_message(call)}" for call in calls),
             f"  calls before: {_listed(answered)}",
             "The code made more calls than the script has answers.",
-            f"If that is right: script one more Reply, or {ALLOW}",
+            f"If that is right: script one more Reply; if it is to do without an answer: {ALLOW}",
         ]
     )
 
 
-def describe_call(call: Request) -> str:
+def _call(call: Request) -> str:
     """Return a call in one phrase: provider, operation, model, attempt."""
     model = f", model {call.model!r}" if call.model else ""
     return f"{call.provider} {call.operation}{model} (attempt {call.attempt})"
 
 
-def describe_step(step: Step) -> str:
-    """Return a step as it would be written in a test: only what differs from the defaults."""
-    return _written(step)
-
-
 def _written(value: object) -> str:
+    """Return a step as it would be written in a test: only what differs from the defaults."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(_written(item) for item in value)}]"
     if not isinstance(value, msgspec.Struct):
@@ -90,7 +87,7 @@ def _made(factory: object) -> object:
 
 
 def _listed(calls: Iterable[Call]) -> str:
-    return ", ".join(describe_call(call) for call in calls) or "none"
+    return ", ".join(_call(call) for call in calls) or "none"
 
 
 def _last_message(call: Request) -> str:

@@ -1,0 +1,1 @@
+"""Isolation: no test talks to the network unseen."""

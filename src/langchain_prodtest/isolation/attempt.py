@@ -1,0 +1,121 @@
+"""One attempt to reach the network: where to, from which thread, from which lines."""
+
+import linecache
+import sys
+import sysconfig
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+__all__ = ["Attempt", "describe", "witness"]
+
+STDLIB = sysconfig.get_path("stdlib")
+OURS = str(Path(__file__).parent.parent)
+PACKAGES = ("site-packages", "dist-packages")
+SHOWN = 4  # packages named in "through": the way from socket to caller, innermost first
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """A refused connection, datagram or look-up.
+
+    `through` holds the innermost line in each package on the way, innermost package first; `line` is the
+    innermost line of the user's own code, in this thread or else in the main thread. `when` is a phrase such
+    as "during test_a.py::test_b".
+    """
+
+    host: str
+    port: int | None
+    how: str
+    thread: str
+    through: tuple[str, ...]
+    line: str
+    when: str
+
+    @property
+    def target(self) -> str:
+        """host:port, or the host alone for a look-up without a port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}" if self.port else host
+
+
+def witness(host: str, port: int | None, how: str, when: str, root: Path) -> Attempt:
+    """Return the Attempt that the calling thread is making; `root` is where the user's own code lies."""
+    frames = _frames(sys._getframe(1))
+    thread = threading.current_thread()
+    line = _users_line(frames, root)
+    if not line and thread is not threading.main_thread():
+        main = sys._current_frames().get(threading.main_thread().ident or 0)
+        line = _users_line(_frames(main), root)
+    return Attempt(
+        host=host,
+        port=port,
+        how=how,
+        thread=thread.name,
+        through=_packages(frames, root),
+        line=line,
+        when=when,
+    )
+
+
+def describe(attempts: Sequence[Attempt], swallowed: bool) -> str:
+    """Return what to tell about attempts on one target; `swallowed` when the test passed all the same."""
+    first = attempts[0]
+    times = f" ({len(attempts)} attempts)" if len(attempts) > 1 else ""
+    lines = [
+        f"A network call tried to leave the test: {first.target}{times}",
+        f'  {first.how} from thread "{first.thread}"{_through(first)}',
+        f"  {first.when}{f', at {first.line}' if first.line else ''}",
+    ]
+    if swallowed:
+        lines.append("  The error was swallowed, so the test itself passed.")
+    return "\n".join([*lines, _remedy(first.host)])
+
+
+def _remedy(host: str) -> str:
+    allow = f'allow the host: @pytest.mark.prodtest(allow_hosts=["{host}"])'
+    if host.endswith("smith.langchain.com"):
+        return f"Turn tracing off (LANGSMITH_TRACING=false), or {allow}"
+    return f"Let the `fake_providers` fixture answer it, or {allow}"
+
+
+def _through(attempt: Attempt) -> str:
+    return f", through {' <- '.join(attempt.through[:SHOWN])}" if attempt.through else ""
+
+
+def _frames(frame: FrameType | None) -> list[tuple[str, int]]:
+    """Return file and line of each frame, innermost first, without this package's own and frozen ones."""
+    found = []
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((OURS, "<")):
+            found.append((file, frame.f_lineno))
+        frame = frame.f_back
+    return found
+
+
+def _is_package(file: str) -> bool:
+    return any(f"/{name}/" in file for name in PACKAGES)
+
+
+def _users_line(frames: list[tuple[str, int]], root: Path) -> str:
+    for file, number in frames:
+        if Path(file).is_relative_to(root) and not _is_package(file) and not file.startswith(STDLIB):
+            code = linecache.getline(file, number).strip()
+            return f"{Path(file).relative_to(root)}:{number}  {code}".rstrip()
+    return ""
+
+
+def _packages(frames: list[tuple[str, int]], root: Path) -> tuple[str, ...]:
+    """Return the innermost line in each third-party package, without the test runner's own."""
+    seen: dict[str, str] = {}
+    for file, number in frames:
+        if _is_package(file):
+            inside = max(PACKAGES, key=lambda name: file.rfind(f"/{name}/"))
+            path = file.rpartition(f"/{inside}/")[2]
+            package = path.split("/")[0]
+            if package not in ("_pytest", "pluggy", "xdist", "execnet"):
+                seen.setdefault(package, f"{path}:{number}")
+    return tuple(seen.values())

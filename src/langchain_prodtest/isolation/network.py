@@ -1,0 +1,168 @@
+"""The closed network: one audit hook (PEP 578) for the whole process, switched by a flag.
+
+It sees every connect, datagram and look-up of CPython's `socket` module, from any thread, whatever was
+imported or saved before. It does not see: libraries with sockets of their own (uvloop, gRPC, libcurl),
+children that are not forked, `socket.getnameinfo`, and a host name given to `connect` itself is looked up
+before the event.
+"""
+
+import ipaddress
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from langchain_prodtest.errors import ProdtestError
+from langchain_prodtest.isolation.attempt import Attempt, witness
+
+__all__ = ["EgressError", "Network"]
+
+
+class EgressError(ProdtestError, ConnectionRefusedError):
+    """A closed Network refused this.
+
+    It is a ConnectionRefusedError because clients turn an OSError into their own connection error, and close
+    the socket; any other exception would take paths through their code that production never takes.
+    """
+
+
+class Network:
+    """What this process may reach: loopback, UNIX sockets, and the hosts that were allowed.
+
+    While closed, every other attempt is refused with EgressError and journalled. `when` is the phrase that
+    new attempts are filed under.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.when = ""
+        self.allowed: frozenset[str] = frozenset()
+        self.allow_all = False
+        self._resolved: set[str] = set()
+        self._lock = threading.Lock()
+        self._attempts: list[Attempt] = []
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """Refuse and journal while the block runs; the innermost closed Network of the process rules."""
+        _install_hook()
+        _closed.append(self)
+        try:
+            yield
+        finally:
+            _closed.remove(self)
+
+    @property
+    def is_closed(self) -> bool:
+        """Tell whether attempts are refused now."""
+        return self in _closed
+
+    def take(self, when: str | None = None) -> list[list[Attempt]]:
+        """Remove and return the attempts filed under `when`, or all of them, grouped by target and thread."""
+        groups: dict[object, list[Attempt]] = {}
+        with self._lock:
+            for attempt in [a for a in self._attempts if when in (None, a.when)]:
+                self._attempts.remove(attempt)
+                groups.setdefault((attempt.target, attempt.thread, attempt.when), []).append(attempt)
+        return list(groups.values())
+
+    def check(self, event: str, args: tuple[Any, ...]) -> None:
+        """Refuse the attempt that an audit event announces, unless its target is allowed."""
+        how, host, port = _target(event, args)
+        if not host or self.allow_all or _is_local(host):
+            return
+        is_name = not _is_address(host)
+        if host in self.allowed or host in self._resolved:
+            if is_name and how == "look-up":
+                self._remember_addresses(host)
+            return
+        if how == "look-up" and not is_name:
+            return  # an address needs no look-up: no packet leaves
+        self.report(host, port, how)
+        raise EgressError(f"{how} {host}{f':{port}' if port else ''} was refused: the network is closed")
+
+    def report(self, host: str, port: int | None, how: str) -> None:
+        """Journal an attempt of the calling thread."""
+        attempt = witness(host, port, how, self.when, self.root)
+        with self._lock:
+            self._attempts.append(attempt)
+
+    def _remember_addresses(self, host: str) -> None:
+        """The connect that follows names an address only: allow those of an allowed name."""
+        if host in self._resolved:
+            return
+        self._resolved.add(host)
+        try:
+            found = socket.getaddrinfo(host, None)
+        except OSError:
+            self._resolved.discard(host)
+        else:
+            self._resolved.update(str(entry[4][0]) for entry in found)
+
+
+_closed: list[Network] = []
+_installed = False
+
+_HOW = {
+    "socket.connect": "connect",
+    "socket.sendto": "datagram",
+    "socket.sendmsg": "datagram",
+    "socket.getaddrinfo": "look-up",
+    "socket.gethostbyname": "look-up",
+    "socket.gethostbyaddr": "look-up",
+}
+
+
+def _install_hook() -> None:
+    """An audit hook cannot be removed: it is installed once, when a Network is first closed."""
+    global _installed
+    if not _installed:
+        _installed = True
+        sys.addaudithook(_hook)
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if event in _HOW:
+        for network in _closed[-1:]:
+            network.check(event, args)
+
+
+def _target(event: str, args: tuple[Any, ...]) -> tuple[str, str, int | None]:
+    """Return what is tried, the host ("" when it is none of the network's) and the port of an audit event."""
+    how = _HOW[event]
+    if how == "look-up":
+        port = args[1] if event == "socket.getaddrinfo" else None
+        return how, _text(args[0]), _number(port)
+    sock, address = args[0], args[1]
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or not isinstance(address, tuple):
+        return how, "", None
+    return how, _text(address[0]), _number(address[1])
+
+
+def _text(host: object) -> str:
+    return bytes(host).decode("idna") if isinstance(host, bytes | bytearray) else str(host or "")
+
+
+def _number(port: object) -> int | None:
+    return int(port) if isinstance(port, int | str | bytes) and str(port).isdigit() else None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_local(host: str) -> bool:
+    """Loopback, "localhost", and the unspecified address, which leads to this host too."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return mapped.is_loopback or mapped.is_unspecified
