@@ -87,9 +87,9 @@ def _plain(metric: Metric | None, value: float, scale: float) -> str:
 def _percent(share: float) -> str:
     """Return a share in per cent; only what is 0 or 1 exactly is written as 0 or 100."""
     if share in (0, 1):
-        return f"{share:.0%}"[:-1]
+        return f"{100 * share:.0f}"
     for digits in range(1, 6):
         text = f"{100 * share:.{digits}f}"
         if 0 < float(text) < 100:
             return text
-    return f"{100 * share:g}"
+    return f"{100 * share}"
