@@ -3,14 +3,14 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from langchain_prodtest.errors import ProdtestError
 from langchain_prodtest.toxiproxy.server import run
 
 
-def main() -> int:
-    """Run the server; 0 after a signal, 2 if it cannot start."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the server with these arguments (default: the command line's); 2 if it cannot start."""
     parser = argparse.ArgumentParser(prog="python -m langchain_prodtest.toxiproxy", description=__doc__)
     parser.add_argument(
         "--host", default="127.0.0.1", help="loopback address of the API (default %(default)s)"
@@ -20,7 +20,7 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, help="make draws and jitter reproducible")
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this process has ended")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     try:
         with asyncio.Runner(loop_factory=_find_loop()) as runner:
             runner.run(run(options.host, options.port, options.seed, options.parent))

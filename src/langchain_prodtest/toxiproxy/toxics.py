@@ -178,8 +178,10 @@ def read_attributes(kind: str, given: Any, before: dict[str, int]) -> dict[str, 
 
 
 def _read_integer(name: str, value: Any, bound: int) -> int:
-    if type(value) is not int:
-        raise ToxiproxyError(f"bad request body: attribute {name} must be an integer, not {value!r:.80}", 400)
+    if type(value) is not int or not -_MAX <= value <= _MAX:
+        raise ToxiproxyError(
+            f"bad request body: attribute {name} must be a 64-bit integer, not {value!r:.80}", 400
+        )
     if not 0 <= value <= bound:
         raise ToxiproxyError(f"attribute {name} must be from 0 to {bound}, not {value!r:.80}", 400)
     return value

@@ -1,5 +1,6 @@
 """The runner's side of the watchdog."""
 
+import contextlib
 import itertools
 import json
 import subprocess
@@ -75,7 +76,8 @@ class Watchdog:
         """Have everything undone that is left, and wait for it."""
         process, self._process = self._process, None
         if process is not None and process.stdin is not None:
-            process.stdin.close()
+            with contextlib.suppress(OSError):
+                process.stdin.close()
             process.wait()
 
     def __enter__(self) -> "Watchdog":
