@@ -19,18 +19,19 @@ from langchain_prodtest.script import new_nonce
 __all__ = ["Arrival", "Arrivals", "concurrency"]
 
 MAX_USERS = 2_000
-GRACE = 1.0  # seconds that the drain lasts beyond the last arrival's deadline
+GRACE = 1.0  # seconds that the drain lasts beyond the last request's deadline
+NO_USER = "no simulated user was free in time"
 
 
 class Arrival(msgspec.Struct, kw_only=True, eq=False):
-    """One request that is due at `intended`; its user gives up at `deadline`.
+    """One request that is due at `intended` and dropped if no user took it by `latest`.
 
     `free` tells whether a simulated user was idle when it was `offered`.
     """
 
     nonce: str
     intended: float
-    deadline: float
+    latest: float
     offered: float
     free: bool
     sent: float | None = None
@@ -44,6 +45,7 @@ def concurrency(rate: float, patience: float, count: int) -> int:
 class Arrivals:
     """`count` arrivals at `rate` per second; users `take` them and `settle` them.
 
+    A user who asked waits `patience` seconds for the whole answer; so long an arrival waits for a user.
     `keep` receives each Sample once. One thread (or greenlet) runs `feed`, then `drain`; `close` may come
     at any time and settles whatever is still open.
     """
@@ -84,8 +86,8 @@ class Arrivals:
             self._offer(number, intended)
 
     def drain(self) -> None:
-        """Wait until all that was offered is settled, or its time is over."""
-        end = now() + self.patience + GRACE
+        """Wait until all that was offered is settled, or must have been."""
+        end = now() + 2 * self.patience + GRACE
         while self._open and now() < end:
             time.sleep(0.02)
 
@@ -97,9 +99,9 @@ class Arrivals:
                 arrival = self._queue.get()
             finally:
                 self._idle -= 1
-            if now() < arrival.deadline:
+            if now() < arrival.latest:
                 return arrival
-            self.leave(arrival, Outcome.DROPPED, "no simulated user was free in time")
+            self.leave(arrival, Outcome.DROPPED, NO_USER)
 
     def settle(self, arrival: Arrival, sample: Sample) -> None:
         """Record what became of an arrival; what comes after `close` was settled there and is ignored."""
@@ -112,16 +114,16 @@ class Arrivals:
             self._keep(sample)
 
     def close(self) -> None:
-        """End it: an arrival whose user gave up by now is a timeout or dropped, a younger one is censored."""
+        """End it: what is open past its time is a timeout, or dropped if never sent; the rest is censored."""
         self.closed = True
         for arrival in list(self._open.values()):
-            if now() < arrival.deadline:
-                outcome, why = Outcome.CENSORED, "still open when the run ended"
-            elif arrival.sent is None:
-                outcome, why = Outcome.DROPPED, "no simulated user was free in time"
+            sent = arrival.sent
+            if now() < (arrival.latest if sent is None else sent + self.patience):
+                self.leave(arrival, Outcome.CENSORED, "still open when the run ended")
+            elif sent is None:
+                self.leave(arrival, Outcome.DROPPED, NO_USER)
             else:
-                outcome, why = Outcome.TIMEOUT, "the client's patience ended"
-            self.leave(arrival, outcome, why)
+                self.leave(arrival, Outcome.TIMEOUT, "the client's patience ended")
 
     def leave(self, arrival: Arrival, outcome: Outcome, error: str) -> None:
         """Settle an arrival that was never asked, or of whose answer nothing is known."""
@@ -139,7 +141,7 @@ class Arrivals:
         arrival = Arrival(
             nonce=new_nonce(number, self.seed),
             intended=intended,
-            deadline=intended + self.patience,
+            latest=intended + self.patience,
             offered=now(),
             free=self._idle > self._queue.qsize(),
         )

@@ -8,7 +8,7 @@ import msgspec
 from langchain_prodtest.evidence import Evidence, Run
 from langchain_prodtest.limit import Finding, Limit, judge
 from langchain_prodtest.load.options import Plan
-from langchain_prodtest.measure import Sample, find_metric, measure_samples, needed_n
+from langchain_prodtest.measure import Sample, find_metric, measure_samples, needed_n, now
 from langchain_prodtest.outcome import Outcome
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "exit_code",
     "judge_run",
     "read_samples",
-    "table",
     "too_few",
     "write_evidence",
 ]
@@ -108,8 +107,8 @@ def write_evidence(
         kind="load",
         name=plan.scenario,
         subject=plan.config.subject,
-        started=min(times, default=0.0),
-        finished=max(times, default=0.0),
+        started=min(times, default=now()),
+        finished=max(times, default=now()),
         complete=complete,
         findings=findings,
         series=[run.write_series(f"samples-{plan.scenario}", samples)],
@@ -117,35 +116,6 @@ def write_evidence(
     )
     run.write(evidence)
     return evidence
-
-
-def table(findings: Sequence[Finding]) -> str:
-    """Return the findings as aligned lines of plain text, remedies below what did not pass."""
-    rows = [("check", "measured", "limit", "n", "")]
-    notes = [""]
-    for finding in findings:
-        measured, limit = finding.measurement, finding.limit
-        value = "" if measured is None or limit is None else _value(limit, measured.value)
-        count = "" if measured is None else str(measured.n)
-        verdict = finding.outcome.upper() if finding.outcome == "fail" else finding.outcome
-        rows.append((finding.check, value, limit.text if limit else "", count, verdict))
-        notes.append(
-            "" if finding.outcome == "pass" else " -> ".join(filter(None, (finding.detail, finding.remedy)))
-        )
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    lines = []
-    for row, note in zip(rows, notes, strict=True):
-        lines.append(
-            "  " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
-        lines += [f"      {note}"] if note else []
-    return "\n".join(lines)
-
-
-def _value(limit: Limit, value: float | None) -> str:
-    if value is None:
-        return "never"
-    return f"{value:.1%}" if find_metric(limit.metric).unit == "share" else f"{value * 1e3:.0f} ms"
 
 
 def _own(plan: Plan) -> list[Limit]:

@@ -44,10 +44,11 @@ def add_options(parser: Any) -> None:
         more = {"env_var": env} if env else {}
         group.add_argument(f"--prodtest-{name}", type=convert, metavar=metavar, help=text, **more)
 
-    option("config", Path, "<file>", "prodtest.toml or pyproject.toml; searched upwards if not given")
+    option("config", _path, "<file>", "prodtest.toml or pyproject.toml; searched upwards if not given")
     option("rate", float, "<number>", "arrivals per second")
     option("count", int, "<int>", "number of arrivals")
-    option("out", Path, "<dir>", "run folder for the evidence; sealed by whoever made it", "PRODTEST_RUN")
+    option("deadline", str, "<duration>", 'patience of a user, such as "15s"')
+    option("out", _path, "<dir>", "run folder for the evidence; sealed by whoever made it", "PRODTEST_RUN")
     option(
         "samples",
         Path,
@@ -69,7 +70,8 @@ def plan_run(options: argparse.Namespace, host: str | None) -> Plan:
         raise UsageError(f"--prodtest-samples {samples}: its folder does not exist; make it first")
     count = _count(options, rate, load.count)
     try:
-        load = Load(scenario=load.scenario, rate=rate, count=count, deadline=load.deadline)
+        deadline = options.prodtest_deadline or load.deadline
+        load = Load(scenario=load.scenario, rate=rate, count=count, deadline=deadline)
     except ValueError as error:
         raise UsageError(f"--prodtest-rate or --prodtest-count: {error}") from None
     return Plan(
@@ -95,6 +97,11 @@ def resolve_url(host: str, configured: str) -> str:
     if urlsplit(host).path.strip("/"):
         return host
     return host.rstrip("/") + (urlsplit(configured).path or DEFAULT_PATH)
+
+
+def _path(text: str) -> Path | None:
+    """Return the path; an empty environment variable means none, not the current folder."""
+    return Path(text) if text else None
 
 
 def _count(options: argparse.Namespace, rate: float, configured: int) -> int:

@@ -22,6 +22,7 @@ from langchain_prodtest.load import judge
 from langchain_prodtest.load.arrivals import Arrivals
 from langchain_prodtest.load.options import Plan, add_options, plan_run
 from langchain_prodtest.load.stream import Client, connect
+from langchain_prodtest.load.table import table
 from langchain_prodtest.measure import Sample, now
 from langchain_prodtest.outcome import GOOD
 
@@ -104,7 +105,7 @@ class Session:
             self._drained = True
         finally:
             runner = self._environment.runner
-            if runner is not None:
+            if self._open and runner is not None:
                 runner.stop() if self._environment.web_ui else runner.quit()
 
     def _progress(self) -> None:
@@ -141,7 +142,7 @@ class Session:
         if plan.out is None:
             run.seal()
         code = judge.exit_code(findings, complete)
-        print(judge.table(findings))
+        print(table(findings))
         self._say(f"{judge.VERDICTS[code]}   evidence {run.path}")
         return code
 

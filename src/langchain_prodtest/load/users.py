@@ -44,7 +44,7 @@ class ChatUser(User):
             arrivals.leave(arrival, Outcome.CENSORED, f"the scenario raised {type(error).__name__}: {error}")
             raise
         arrival.sent = now()
-        exchange = session.client.ask(prompt, arrival.nonce, arrival.deadline)
+        exchange = session.client.ask(prompt, arrival.nonce, arrival.sent + arrivals.patience)
         arrivals.settle(arrival, _sample(self.scenario, arrival, exchange, expected))
 
 
