@@ -30,7 +30,7 @@ class ChatStream(StreamingResponse):
     """The events `token` {"text"}, then one `done` {"finish", "usage"} or one `error` {"message", "code"}.
 
     The agent runs in a task of its own, which is cancelled when the reader leaves: cancelled inside the
-    response instead, it would run on to the end of the model's answer.
+    response instead, it would run on to the end of the model's answer. Its outcome is then `cancelled`.
     """
 
     def __init__(self, components: Components, message: str) -> None:
@@ -55,7 +55,7 @@ class ChatStream(StreamingResponse):
 
     async def _run(self) -> None:
         """Answer into the queue, and say in metrics and log what became of it."""
-        started, outcome = asyncio.get_running_loop().time(), "disconnected"
+        started, outcome = asyncio.get_running_loop().time(), "cancelled"
         try:
             usage = await self._answer(started)
             outcome = "ok"

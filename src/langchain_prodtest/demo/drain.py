@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from contextvars import Context
 from types import FrameType
 
 import uvicorn
@@ -60,7 +61,8 @@ class _Server(uvicorn.Server):
             self.should_exit = True
             return
         self.drain.draining = True
-        asyncio.get_running_loop().call_soon_threadsafe(self._begin)
+        # In a context of its own: the signal may have come in the middle of some request's.
+        asyncio.get_running_loop().call_soon_threadsafe(self._begin, context=Context())
 
     def _begin(self) -> None:
         self._draining = asyncio.create_task(self._finish())
@@ -73,7 +75,13 @@ class _Server(uvicorn.Server):
 def serve_until_drained(app: FastAPI, port: int, drain: Drain, grace: float) -> int:
     """Serve `app` on 127.0.0.1 until SIGTERM or SIGINT; return 0 if every open stream finished, else 1."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1
+        app,
+        host="127.0.0.1",
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        loop="asyncio",
     )
     server = _Server(config, drain, grace)
     server.run()

@@ -55,7 +55,8 @@ class Metrics:
 class JsonLines(logging.Formatter):
     """One JSON object a line: time, level, event, trace_id, and the fields given as `extra={"fields": ...}`.
 
-    Of an exception only the type and the place are written: its text may hold what a provider or a user said.
+    Of an exception and its cause only type and place are written: the text may hold what a provider or a
+    user said.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -71,6 +72,8 @@ class JsonLines(logging.Formatter):
             line["error"] = record.exc_info[0].__name__
             frame = traceback.extract_tb(record.exc_info[2])[-1]
             line["where"] = f"{frame.filename}:{frame.lineno}"
+            if record.exc_info[1] and record.exc_info[1].__cause__:
+                line["cause"] = type(record.exc_info[1].__cause__).__name__
         return json.dumps(line)
 
 

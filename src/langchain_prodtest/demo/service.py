@@ -65,13 +65,13 @@ def create_app(components: Components) -> FastAPI:
 
 def main() -> int:
     """Serve until SIGTERM; return the exit code: 0 drained, 1 streams were cut, 2 wrong configuration."""
-    start_logging()
     try:
         settings = environment.read()
         components = build(settings)
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
+    start_logging()
     return components.serve(create_app(components), settings.port, components.drain, settings.grace_seconds)
 
 

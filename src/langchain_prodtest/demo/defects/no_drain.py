@@ -21,7 +21,13 @@ def _serve(app: "FastAPI", port: int, drain: "Drain", grace: float) -> int:
     import uvicorn
 
     uvicorn.run(
-        app, host="127.0.0.1", port=port, log_config=None, access_log=False, timeout_graceful_shutdown=0
+        app,
+        host="127.0.0.1",
+        port=port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=0,
+        loop="asyncio",
     )
     return 0
 
