@@ -228,7 +228,7 @@ def measure_samples(
     low, high = quantile_interval(ordered, q, n_eff, confidence)
     return Measurement(
         metric=name,
-        value=_finite(ordered[math.ceil(q * len(ordered)) - 1]),
+        value=_finite(ordered[math.ceil(round(q * len(ordered), 9)) - 1]),  # 0.55 * 100 is above 55
         n=len(ordered),
         n_eff=n_eff,
         interval=(_finite(low), _finite(high)),
