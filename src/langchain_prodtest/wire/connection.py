@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from typing import cast
 
 from langchain_prodtest.measure import now
 from langchain_prodtest.script import ClosedBy, Request
@@ -52,8 +53,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a request, or reset the connection if a Fault refuses it."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own do not inherit from it
         self._traffic.connections.add(self)
         mount = self._traffic.router.refused()
         if mount is not None:
@@ -61,7 +61,7 @@ class Connection(asyncio.Protocol):
             self._traffic.router.script.record(call_of(request, closed_by="fault"))
             self._reset()
             return
-        transport.set_write_buffer_limits(high=0)  # "paused" then means: the socket has not taken all
+        self._transport.set_write_buffer_limits(high=0)  # "paused" then means: the socket has not taken all
         self._expect_request()
 
     def data_received(self, data: bytes) -> None:
@@ -72,8 +72,8 @@ class Connection(asyncio.Protocol):
                 self._reader.expects = False
                 self._transport.write(CONTINUE)
             self._answer_next()
-        elif len(self._reader.arrived) > _PIPELINED:
-            self._transport.abort()
+        if len(self._reader.arrived) > _PIPELINED:
+            self.stop()
 
     def eof_received(self) -> None:
         """Take it that the client has left; the transport closes."""
@@ -109,8 +109,10 @@ class Connection(asyncio.Protocol):
         decision = self._traffic.router.decide(arrival)
         writes = frame(decision.response, keep_alive=arrival.keep, chunks=arrival.chunks)
 
-        def done() -> None:
+        def done(last: bytes) -> None:
             self._leave(None)
+            if last:
+                self._transport.write(last)
             self._after(decision.response.ending, arrival.keep, lingers=arrival.rejected is not None)
 
         self._exchange = Exchange(decision, writes, self._transport, self._loop, done)

@@ -11,6 +11,7 @@ from langchain_prodtest.wire.router import Decision
 __all__ = ["Exchange", "call_of"]
 
 _EARLY = 0.0005  # seconds; a write due this soon goes with the one before, which spares a wake-up
+_FEW = 16 * 1024  # bytes that any socket takes at once
 _FIELDS = Request.__struct_fields__
 
 
@@ -32,7 +33,7 @@ class Exchange:
         writes: list[Write],
         transport: asyncio.Transport,
         loop: asyncio.AbstractEventLoop,
-        done: Callable[[], None],
+        done: Callable[[bytes], None],
     ) -> None:
         self.decision = decision
         self.paused = False
@@ -45,38 +46,50 @@ class Exchange:
         self._timer: asyncio.TimerHandle | None = None
 
     def play(self) -> None:
-        """Write all that is due, then wait for what comes next; at the end call `done`."""
+        """Write all that is due, then wait for what comes next; at the end call `done`.
+
+        The last bytes of an answer that ends well are left to `done`, so that it can be in the journal before
+        the client has it; those before them have been taken by the socket, unless they are few.
+        """
         self._timer = None
         if self.paused:
             return
-        due = self._due()
-        if due:
-            self._status = self.decision.response.status
-            self._transport.write(b"".join([write.data for write in due]))
-            self._body += sum([write.body for write in due])
+        ending = self.decision.response.ending
+        data = self._take_due()
+        ends_well = self._next == len(self._writes) and ending == "end"
+        if ends_well and len(data) > _FEW:
+            self._writes, self._next = [Write(0.0, data[-1:], 0)], 0
+            data, ends_well = data[:-1], False
+        if ends_well:
+            self._done(data)
+            return
+        if data:
+            self._transport.write(data)
         if self.paused:  # set by the transport during the write, taken back when the socket has taken all
             return
         if self._next < len(self._writes):
             self._wait_until(self._writes[self._next].at)
-        elif self.decision.response.ending != "hang":
+        elif ending != "hang":
             self._end()
 
-    def _due(self) -> list[Write]:
+    def _take_due(self) -> bytes:
         until = self._loop.time() - self._begun + _EARLY
         first = self._next
         while self._next < len(self._writes) and self._writes[self._next].at <= until:
             self._next += 1
-        return self._writes[first : self._next]
+        due = self._writes[first : self._next]
+        if due:
+            self._status = self.decision.response.status
+            self._body += sum([write.body for write in due])
+        return b"".join([write.data for write in due])
 
     def _end(self) -> None:
-        """Call `done`, for a spoiled ending `pause` seconds after the last write."""
-        response = self.decision.response
-        if response.pause and response.ending != "end":
-            end = (self._writes[-1].at if self._writes else 0.0) + response.pause
-            if self._loop.time() - self._begun + _EARLY < end:
-                self._wait_until(end)
-                return
-        self._done()
+        """End by a Fault, `pause` seconds after the last write."""
+        end = (self._writes[-1].at if self._writes else 0.0) + self.decision.response.pause
+        if self._loop.time() - self._begun + _EARLY < end:
+            self._wait_until(end)
+        else:
+            self._done(b"")
 
     def _wait_until(self, at: float) -> None:
         self._timer = self._loop.call_at(self._begun + at, self.play)

@@ -58,7 +58,7 @@ def _head(response: Response, framing: str, keep_alive: bool) -> bytes:
     if framing:
         lines.append(framing)
     lines.append("connection: keep-alive\r\n\r\n" if keep_alive else "connection: close\r\n\r\n")
-    return "\r\n".join(lines).encode("latin-1")
+    return "\r\n".join(lines).encode()
 
 
 @lru_cache(maxsize=1)

@@ -173,7 +173,7 @@ def _checked(body: bytes) -> dict[str, Any]:
         raise Rejected(400, "Invalid type for 'messages': expected an array of objects, with at least one.")
     if not all(isinstance(message.get("role"), str) for message in messages):
         raise Rejected(400, "Missing required parameter: 'messages[].role'.")
-    if not _is_objects(fields.get("tools") or []):
+    if fields.get("tools") is not None and not _is_objects(fields["tools"]):
         raise Rejected(400, "Invalid type for 'tools': expected an array of objects.")
     if not isinstance(fields.get("stream_options"), dict | None):
         raise Rejected(400, "Invalid type for 'stream_options': expected an object.")

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -43,6 +44,8 @@ class FakeServer:
         loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop,
     ) -> None:
         _require_loopback(host)
+        if not 0 <= port <= 65535:
+            raise UsageError(f"a port is 0 (any that is free) to 65535, not {port}")
         self._router = Router(script, {"openai": "openai"} if mounts is None else mounts)
         self._traffic = Traffic(self._router, limits, keep_alive)
         self._host, self._port = host, port
@@ -73,6 +76,8 @@ class FakeServer:
 
     def start(self) -> Self:
         """Listen, and return when connections are accepted."""
+        if self._thread is not None:
+            raise RuntimeError("a FakeServer is started once; make another one")
         ready = threading.Event()
         failure: list[OSError] = []
 
@@ -82,6 +87,7 @@ class FakeServer:
                     runner.run(self._serve(ready))
                 except OSError as error:
                     failure.append(error)
+                finally:
                     ready.set()
 
         self._thread = threading.Thread(target=run, name=f"fake providers {self.address}", daemon=True)
@@ -90,7 +96,7 @@ class FakeServer:
         if failure:
             self._thread.join()
             raise UsageError(
-                f"cannot listen on {self.address}: {failure[0].strerror}. "
+                f"cannot listen on {self.address}: {os.strerror(failure[0].errno or 0)}. "
                 "Free the port, choose another, or give port 0 to take any that is free."
             )
         return self

@@ -1,0 +1,89 @@
+"""Run fake providers alone, in the foreground, until told to stop."""
+
+import asyncio
+import importlib
+import itertools
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import BinaryIO
+
+import msgspec
+
+from langchain_prodtest.errors import UsageError
+from langchain_prodtest.script import Call, Script
+from langchain_prodtest.wire.server import FakeServer
+
+__all__ = ["serve"]
+
+
+def serve(
+    host: str, port: int, mounts: Mapping[str, str], journal: Path | None, announce: Callable[[str], None]
+) -> None:
+    """Answer as the providers in `mounts` until SIGINT or SIGTERM; call it from the main thread.
+
+    Every request gets the default answer to its nonce. Each finished exchange is appended to `journal` as one
+    line of JSON. `announce` is called with one line per provider once the port is open.
+    UsageError: as FakeServer, and a journal that cannot be written.
+    """
+    with ExitStack() as stack:
+        told = stack.enter_context(_signals(signal.SIGINT, signal.SIGTERM))
+        script = _Journalled(None if journal is None else stack.enter_context(_appended(journal)))
+        server = stack.enter_context(FakeServer(script, mounts, host, port, loop=_fastest_loop()))
+        for mount in mounts:
+            announce(f"{mount}  {server.url(mount)}")
+        told.wait()
+
+
+class _Journalled(Script):
+    """A Script that keeps its journal in a file instead of memory."""
+
+    def __init__(self, file: BinaryIO | None) -> None:
+        super().__init__()
+        self._file = file
+        self._numbers = itertools.count(1)
+
+    def record(self, call: Call) -> None:
+        if self._file is not None:
+            line = msgspec.json.encode(msgspec.structs.replace(call, id=next(self._numbers)))
+            self._file.write(line + b"\n")
+            self._file.flush()
+
+
+@contextmanager
+def _appended(journal: Path) -> Iterator[BinaryIO]:
+    try:
+        file = journal.open("ab")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the journal {journal}: {error.strerror}. Name a file in a folder that exists."
+        ) from None
+    with file:
+        yield file
+
+
+@contextmanager
+def _signals(*numbers: signal.Signals) -> Iterator[threading.Event]:
+    """Give an event that any of the signals sets, in place of what they did before."""
+    told = threading.Event()
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        told.set()
+
+    before = {number: signal.signal(number, tell) for number in numbers}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        loop: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    except ImportError:
+        return asyncio.SelectorEventLoop
+    return loop
