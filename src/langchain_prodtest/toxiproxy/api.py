@@ -158,13 +158,14 @@ class Api:
 
     async def _reset(self, request: Request) -> Answer:
         failures = []
-        for proxy in self._proxies.values():
+        for proxy in list(self._proxies.values()):
             for toxic in list(proxy.toxics):
                 proxy.remove_toxic(toxic)
             try:
                 proxy.start()
             except ToxiproxyError as error:
                 failures.append(str(error))
+            await proxy.closed()
         if failures:
             raise ToxiproxyError("; ".join(failures), 500)
         return Answer(204, content_type="")
@@ -226,6 +227,7 @@ class Api:
     async def _remove_toxic(self, request: Request, name: str, toxic_name: str) -> Answer:
         proxy = self._find(name)
         proxy.remove_toxic(_find_toxic(proxy, toxic_name))
+        await proxy.closed()
         return Answer(204, content_type="")
 
     async def _list_events(self, request: Request) -> Answer:
@@ -253,8 +255,7 @@ class Api:
         if old is not None:
             if old.is_at(wanted.listen, wanted.upstream):
                 return old
-            old.stop("proxy replaced")
-            old.release()
+            old.destroy()
             await old.closed()
         return self._build(wanted)
 

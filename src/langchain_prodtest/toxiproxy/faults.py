@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import os
 import socket
 import threading
@@ -28,10 +29,10 @@ _numbers = itertools.count(1)
 
 @dataclass(slots=True)
 class Fault:
-    """When a fault took effect and when it was gone, in Unix seconds; None before that."""
+    """When a fault took effect and when it was gone, in Unix seconds; not a number before that."""
 
-    effective: float | None = None
-    gone: float | None = None
+    effective: float = math.nan
+    gone: float = math.nan
 
 
 @contextmanager
@@ -136,7 +137,7 @@ class _Deed:
             try:
                 with _missing_is_fine():
                     self._client.request(*self._undo)
-                if fault.effective is not None and fault.gone is None:
+                if fault.effective > 0 and math.isnan(fault.gone):
                     fault.gone = self._when(self._kinds[1])
                 self._verify()
                 break

@@ -46,7 +46,7 @@ class Proxy:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.listen(_BACKLOG)
         except OSError as error:
-            self.release()
+            self._release()
             raise _listen_error(self.listen, error) from None
         asyncio.get_running_loop().add_reader(self._socket, self._accept)
         self.enabled = True
@@ -57,7 +57,7 @@ class Proxy:
         """Refuse new clients and close all connections; `closed` waits until they are."""
         if self.enabled and self._socket is not None:
             asyncio.get_running_loop().remove_reader(self._socket)
-            self.release()
+            self._release()
             self.enabled = False
             self._events.add("disabled", self.name)
             with contextlib.suppress(ToxiproxyError):
@@ -80,13 +80,13 @@ class Proxy:
         """Take other addresses; if they differ a running proxy is stopped. ToxiproxyError for no address."""
         if not self.is_at(listen, upstream):
             self.stop()
-            self.release()
+            self._release()
             self.listen, self.upstream = _resolve(listen), upstream
 
     def destroy(self) -> None:
         """Stop for good."""
         self.stop("proxy deleted")
-        self.release()
+        self._release()
         for key in list(self._leases):
             self._drop_lease(key)
 
@@ -162,7 +162,7 @@ class Proxy:
         loop.remove_reader(listener)
         loop.call_later(_RETRY, lambda: self._socket is listener and loop.add_reader(listener, self._accept))
 
-    def release(self) -> None:
+    def _release(self) -> None:
         """Let go of the port that a stopped proxy holds."""
         if self._socket is not None:
             self._socket.close()

@@ -44,9 +44,9 @@ class Watchdog:
         return self
 
     @property
-    def pid(self) -> int | None:
-        """The process id, None before the start."""
-        return self._process.pid if self._process else None
+    def pid(self) -> int:
+        """The process id; ExperimentError if it is not running."""
+        return self._running().pid
 
     def add_http(
         self,
@@ -96,13 +96,17 @@ class Watchdog:
     def _send(self, order: dict[str, Any]) -> None:
         line = json.dumps(order).encode() + b"\n"
         with self._lock:
-            process = self._process
-            if process is None or process.stdin is None:
-                raise ExperimentError("the watchdog is not running: start it before faults are injected")
+            stdin = self._running().stdin
+            assert stdin is not None
             try:
-                process.stdin.write(line)
-                process.stdin.flush()
+                stdin.write(line)
+                stdin.flush()
             except OSError as error:
                 raise ExperimentError(
                     f"the watchdog has died ({error}): faults can no longer be undone"
                 ) from None
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        if self._process is None:
+            raise ExperimentError("the watchdog is not running: start it before faults are injected")
+        return self._process
