@@ -6,9 +6,12 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -254,6 +257,49 @@ def test_locusts_own_tables_count_each_request_once(start: Start, service: Any, 
     assert rows["chat", "TTFT"]["num_requests"] == 93
     assert set(rows) == {("chat", "POST"), ("chat", "TTFT")}
     assert code in (0, 3), out + err
+
+
+def test_a_folder_that_cannot_be_written_gives_exit_2_and_nothing_is_sent(
+    start: Start, service: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "given").write_text("a file")
+    code, _, err = finish(start("-H", service.url, "--prodtest-out", "given", config=FAST))
+    assert (code, service.requests) == (2, 0)
+    assert "the run cannot be recorded" in err
+
+
+def test_the_web_ui_can_run_it_again_and_again(start: Start, service: Any, tmp_path: Path) -> None:
+    """Each start from the web interface is a run with evidence of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    process = start(
+        "-H", service.url, "--web-host", "127.0.0.1", "--web-port", str(port), config=FAST, headless=False
+    )
+    assert process.stdout is not None
+    for _ in range(2):
+        line = ""
+        while "at most" not in line and "chat  pass" not in line:
+            assert process.poll() is None
+            line = process.stdout.readline()
+        swarm(port)
+    while "chat  pass" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    code, out, err = finish(process)
+    assert code == 0, out + err
+    assert len([p for p in (tmp_path / ".prodtest").iterdir() if p.is_dir()]) == 2
+
+
+def swarm(port: int) -> None:
+    """Press start in the web interface, once it answers and the last run has stopped."""
+    for _ in range(200):
+        with suppress(OSError):
+            form = b"user_count=20&spawn_rate=20"
+            with urlopen(f"http://127.0.0.1:{port}/swarm", form) as answer:
+                if json.load(answer)["success"]:
+                    return
+        time.sleep(0.05)
+    raise AssertionError("the web interface did not start a run")
 
 
 def scenario(folder: Path, body: str) -> Path:

@@ -1,11 +1,6 @@
-"""Ties a load run to Locust: options, start, progress, end, exit code.
+"""One load run inside Locust: its schedule, samples, progress, end and exit code."""
 
-The process exits 3 unless a run came to its end and was judged; 2 when it was not allowed to begin.
-"""
-
-import logging
 import random
-import sys
 import threading
 import time
 from pathlib import Path
@@ -14,33 +9,20 @@ from typing import Any, BinaryIO
 import locust
 import msgspec
 from locust.env import Environment
-from locust.runners import LocalRunner
 
-from langchain_prodtest.errors import ProdtestError, UsageError, unknown_name
 from langchain_prodtest.evidence import Run
 from langchain_prodtest.load import judge
 from langchain_prodtest.load.arrivals import Arrivals
-from langchain_prodtest.load.options import Plan, add_options, plan_run
-from langchain_prodtest.load.stream import Client, connect
+from langchain_prodtest.load.options import Plan
+from langchain_prodtest.load.stream import Client
 from langchain_prodtest.load.table import table
 from langchain_prodtest.measure import Sample, now
 from langchain_prodtest.outcome import GOOD
 
-__all__ = ["Session", "current_session"]
+__all__ = ["UNPROVEN", "Session"]
 
 UNPROVEN = 3
 PROGRESS = 3.0  # seconds between progress lines
-CONNECT = 5.0  # seconds that the target has for one connection before the run
-
-_events: Any = locust.events
-_session: "Session | None" = None
-
-
-def current_session() -> "Session":
-    """Return the session of this process; there is one from Locust's `init` event on."""
-    if _session is None:
-        raise UsageError("there is no load session; scenarios are run by locust -f loadtests")
-    return _session
 
 
 class Session:
@@ -60,11 +42,6 @@ class Session:
         """Open the books for a new run."""
         plan = self.plan
         self._environment.process_exit_code = UNPROVEN
-        if plan.samples:
-            self._file = plan.samples.open("wb", buffering=0)
-        else:
-            self._run = Run(plan.out) if plan.out else Run.create(plan.config.root / ".prodtest")
-            self._file = self._live_file(self._run).open("wb", buffering=0)
         self.arrivals = Arrivals(
             scenario=plan.scenario,
             rate=plan.rate,
@@ -73,6 +50,11 @@ class Session:
             seed=random.SystemRandom().getrandbits(32),
             keep=self._keep,
         )
+        if plan.samples:
+            self._file = plan.samples.open("wb", buffering=0)
+        else:
+            self._run = Run(plan.out) if plan.out else Run.create(plan.config.root / ".prodtest")
+            self._file = self._live_file(self._run).open("wb", buffering=0)
         self._begun, self._open, self._drained = False, True, False
 
     def begin(self) -> None:
@@ -119,8 +101,9 @@ class Session:
         self._file.write(self._encoder.encode(sample) + b"\n")
         if not self._open:
             return
+        events: Any = self._environment.events
         good = sample.outcome in GOOD
-        _events.request.fire(
+        events.request.fire(
             request_type="POST",
             name=sample.scenario,
             response_time=((sample.ended or now()) - sample.intended) * 1e3,
@@ -155,92 +138,3 @@ class Session:
 
 class LoadError(Exception):
     """What Locust's failure table shows for a request that was not good."""
-
-
-def _on_init(environment: Environment, **_: Any) -> None:
-    global _session
-    environment.process_exit_code = UNPROVEN
-    try:
-        _session = _open_session(environment)
-    except ProdtestError as error:
-        print(f"langchain-prodtest: {error}", file=sys.stderr, flush=True)
-        sys.exit(2)
-
-
-def _on_test_start(**_: Any) -> None:
-    current_session().prepare()
-
-
-def _on_spawning_complete(**_: Any) -> None:
-    current_session().begin()
-
-
-def _on_test_stop(**_: Any) -> None:
-    current_session().finish()
-
-
-def _on_quitting(**_: Any) -> None:
-    current_session().finish()
-
-
-def _open_session(environment: Environment) -> Session:
-    """Check everything before the first byte is sent, and set what Locust is to do."""
-    options: Any = environment.parsed_options
-    if not isinstance(environment.runner, LocalRunner):
-        raise UsageError("load runs in one process: leave out --processes, --master and --worker")
-    plan = plan_run(options, environment.host)
-    _choose_users(environment, plan)
-    try:
-        connect(plan.url, now() + CONNECT).close()
-    except OSError as error:
-        raise UsageError(
-            f"{plan.url} cannot be reached ({error}), nothing was sent; start the service"
-        ) from None
-    options.num_users = plan.users
-    options.spawn_rate = options.spawn_rate or plan.users
-    if options.headless:
-        options.run_time = None  # it is in plan.count: Locust's own timer would cut what is in flight
-        if not (options.print_stats or options.only_summary):
-            _hush()
-            options.only_summary = True
-    _announce(plan)
-    return Session(environment, plan)
-
-
-def _choose_users(environment: Environment, plan: Plan) -> None:
-    """Keep the user classes of the plan's scenario; arrivals are for them."""
-    scenarios = {cls: str(getattr(cls, "scenario", "")) for cls in environment.user_classes}
-    chosen = [cls for cls, scenario in scenarios.items() if scenario == plan.scenario]
-    if not chosen:
-        raise UsageError(
-            f"[load]: {unknown_name('scenario', plan.scenario, filter(None, scenarios.values()))}"
-        )
-    environment.user_classes = chosen
-
-
-def _hush() -> None:
-    """Leave only warnings of Locust's log and no tables: our own lines say how it goes."""
-    for name in ("locust", "locust.stats_logger"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("locust.runners").setLevel(
-        logging.ERROR
-    )  # warns of spawn rates, which mean nothing here
-
-
-def _announce(plan: Plan) -> None:
-    where = plan.config.path or "defaults, no prodtest.toml or [tool.prodtest] found"
-    lines = [
-        f"configuration: {where}",
-        f"{plan.count} at {plan.rate:g}/s to {plan.url}, at most {plan.users} at once",
-        *([] if plan.samples else judge.too_few(plan)),
-    ]
-    for line in lines:
-        print(f"  load  {plan.scenario}  {line}", flush=True)
-
-
-_events.init_command_line_parser.add_listener(add_options)
-_events.init.add_listener(_on_init)
-_events.test_start.add_listener(_on_test_start)
-_events.spawning_complete.add_listener(_on_spawning_complete)
-_events.test_stop.add_listener(_on_test_stop)
-_events.quitting.add_listener(_on_quitting)

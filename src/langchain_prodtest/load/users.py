@@ -5,7 +5,7 @@ from typing import ClassVar
 from locust import User, task
 
 from langchain_prodtest.load.arrivals import Arrival
-from langchain_prodtest.load.session import current_session
+from langchain_prodtest.load.hooks import current_session
 from langchain_prodtest.load.stream import Exchange
 from langchain_prodtest.measure import Sample, now
 from langchain_prodtest.outcome import Outcome, decide
