@@ -43,6 +43,21 @@ def test_signal_ends_it_with_0(start: Any, number: signal.Signals) -> None:
     assert process.wait(15) == 0
 
 
+def test_its_end_closes_whatever_is_open_without_a_word(start: Any, peer: Any, capfd: Any) -> None:
+    process, client = start()
+    proxy = client.create(peer.address, "p")
+    proxy.add_toxic(type="latency", attributes={"latency": 60_000})
+    one, other = peer.connect(proxy)
+    with one, other, socket.create_connection(urlsplit(client.url).netloc.split(":")) as half:
+        other.sendall(b"held")
+        half.sendall(b"GET /ver")
+        assert client.running()
+        process.terminate()
+        assert process.wait(15) == 0
+        assert (one.recv(1), half.recv(1)) == (b"", b"")
+    assert capfd.readouterr().err == ""
+
+
 def test_port_in_use_is_exit_2_and_says_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -1,7 +1,6 @@
 """The server process: HTTP/1.1 in front of the API, until a signal or the death of its parent."""
 
 import asyncio
-import contextlib
 import os
 import random
 import signal
@@ -13,7 +12,7 @@ from langchain_prodtest.errors import UsageError
 from langchain_prodtest.toxiproxy.address import hosts_of, join_address
 from langchain_prodtest.toxiproxy.api import Answer, Api, Request
 
-__all__ = ["run", "serve"]
+__all__ = ["run"]
 
 _LARGEST = 1 << 20
 _IDLE = 60.0
@@ -63,15 +62,37 @@ class _Parser:
         self.size = 0
 
 
-async def serve(api: Api, host: str, port: int) -> asyncio.Server:
-    """Listen for API requests on a loopback address; OSError if the port is taken."""
+class Server:
+    """Serves an API over HTTP/1.1 on a loopback address."""
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, TimeoutError):
-            await _talk(api, reader, writer)
-        writer.close()
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._clients: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+        self._server: asyncio.Server | None = None
 
-    return await asyncio.start_server(talk, hosts_of(host)[0], port)
+    async def start(self, host: str, port: int) -> str:
+        """Listen and return the address; OSError if the port is taken."""
+        self._server = await asyncio.start_server(self._serve, hosts_of(host)[0], port)
+        address = self._server.sockets[0].getsockname()
+        return join_address(address[0], address[1])
+
+    async def close(self) -> None:
+        """Stop listening and drop all clients."""
+        if self._server is not None:
+            self._server.close()
+        for writer in self._clients:
+            writer.transport.abort()
+        await asyncio.gather(*(task for task in self._clients.values() if task), return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients[writer] = asyncio.current_task()
+        try:
+            await _talk(self._api, reader, writer)
+        except (ConnectionError, TimeoutError):
+            pass  # The client is gone, or has been silent for too long.
+        finally:
+            writer.close()
+            del self._clients[writer]
 
 
 async def _talk(api: Api, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -123,20 +144,20 @@ async def run(host: str, port: int, seed: int | None, parent: int | None) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, done.set)
     api = Api(seed=str(random.getrandbits(64) if seed is None else seed))
+    server = Server(api)
     try:
-        server = await serve(api, host, port)
+        address = await server.start(host, port)
     except OSError as error:
         raise UsageError(
             f"cannot listen on {join_address(host, port)}: {os.strerror(error.errno or 0)}. "
             "Choose another --port, or 0 for a free one."
         ) from None
-    address = server.sockets[0].getsockname()
-    print(f"Toxiproxy listens on http://{join_address(address[0], address[1])}", flush=True)
+    print(f"Toxiproxy listens on http://{address}", flush=True)
     watch = asyncio.create_task(_watch_parent(parent, done)) if parent is not None else None
     await done.wait()
     if watch is not None:
         watch.cancel()
-    server.close()
+    await server.close()
     await api.close()
 
 
