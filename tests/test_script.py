@@ -1,0 +1,357 @@
+"""Replies and faults are data that cannot contradict itself; a Script decides which comes when."""
+
+import threading
+import time
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from langchain_prodtest.errors import ScriptError
+from langchain_prodtest.script import (
+    TOKENS,
+    Call,
+    Fault,
+    Match,
+    Reply,
+    Request,
+    Script,
+    ToolCall,
+    answer_for,
+    find_nonce,
+    new_nonce,
+)
+
+OK, NO = Reply("ok"), Fault(status=503)
+
+
+def request(text: str = "hi", **more: Any) -> Request:
+    return Request(provider=more.pop("provider", "openai"), messages=[{"content": text}], **more)
+
+
+def call(number: int = 0, **more: Any) -> Call:
+    return Call(provider="openai", id=number, **more)
+
+
+@pytest.mark.parametrize(
+    ("reply", "finish"),
+    [
+        (Reply("a"), "stop"),
+        (Reply(tool_calls=[ToolCall("book", {"seat": "12A"})]), "tool_calls"),
+        (Reply("a", finish="length"), "length"),
+    ],
+)
+def test_the_finish_reason_follows_from_the_content(reply: Reply, finish: str) -> None:
+    assert reply.finish_reason == finish
+
+
+@pytest.mark.parametrize("wrong", [{"first_token": -1.0}, {"per_chunk": -0.1}, {"chunks": 0}, {"chunks": -1}])
+def test_a_reply_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ScriptError, match="Reply: "):
+        Reply("a", **wrong)
+
+
+@settings(deadline=None)
+@given(text=st.text(max_size=60), chunks=st.none() | st.integers(1, 12))
+def test_the_pieces_of_a_text_joined_are_the_text(text: str, chunks: int | None) -> None:
+    pieces = Reply(text, chunks=chunks).pieces()
+    assert "".join(pieces) == text
+    assert all(pieces)
+    if chunks is not None:
+        assert len(pieces) <= chunks
+
+
+@pytest.mark.parametrize(
+    ("chunks", "pieces"),
+    [
+        (None, ["one", " two", " three", " "]),
+        (1, ["one two three "]),
+        (3, ["one two", " three", " "]),
+        (9, ["one", " two", " three", " "]),
+    ],
+)
+def test_a_text_is_cut_at_words(chunks: int | None, pieces: list[str]) -> None:
+    assert Reply("one two three ", chunks=chunks).pieces() == pieces
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({}, "give either status"),
+        ({"status": 503, "how": "reset"}, "give either status"),
+        ({"status": 200}, "400 to 599"),
+        ({"status": 600}, "400 to 599"),
+        ({"status": 503, "after": -1}, "cannot be negative"),
+        ({"status": 503, "delay": -0.1}, "cannot be negative"),
+        ({"how": "stall"}, "after=1 or more"),
+        ({"how": "clean_end"}, "after=1 or more"),
+        ({"how": "reset", "retry_after": 1}, "belong to a status"),
+        ({"how": "reset", "body": "x"}, "belong to a status"),
+    ],
+)
+def test_a_fault_that_contradicts_itself_is_refused(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(ScriptError, match=says):
+        Fault(**wrong)
+
+
+def test_a_fault_is_a_status_or_a_way_to_break() -> None:
+    assert Fault(status=429, retry_after="soon", body="{}", headers={"x": "y"}).status == 429
+    assert Fault(how="stall", after=1, delay=2.0).how == "stall"
+    assert Fault(how="hang").after == 0
+
+
+@pytest.mark.parametrize(
+    ("match", "accepted"),
+    [
+        (Match(), True),
+        (Match(provider="openai"), True),
+        (Match(provider="anthropic"), False),
+        (Match(operation="chat"), True),
+        (Match(operation="embed"), False),
+        (Match(model="gpt-x"), True),
+        (Match(model="gpt-y"), False),
+        (Match(contains="seat"), True),
+        (Match(contains="nothing"), False),
+        (Match(provider="openai", contains="nothing"), False),
+    ],
+)
+def test_a_match_accepts_what_fits_every_field_it_sets(match: Match, accepted: bool) -> None:
+    assert match.accepts(request("Book a seat", model="gpt-x")) is accepted
+
+
+def test_a_match_reads_text_in_every_shape_messages_have() -> None:
+    blocks: list[dict[str, Any]] = [
+        {"content": None},
+        {},
+        {"content": [{"type": "image"}, "loose", {"text": "in a block"}]},
+        {"content": "in a string"},
+    ]
+    asked = Request(provider="openai", messages=blocks)
+    assert Match(contains="in a block").accepts(asked)
+    assert Match(contains="in a string").accepts(asked)
+    assert not Match(contains="loose").accepts(asked)
+
+
+def test_without_a_script_the_answer_to_the_nonce_comes() -> None:
+    assert Script().next(request(nonce="pt-0000000000000001")) == Reply(answer_for("pt-0000000000000001"))
+    assert Script(default=lambda asked: Reply(asked.provider)).next(request()) == Reply("openai")
+
+
+def test_steps_come_in_their_order_and_then_nothing() -> None:
+    script = Script()
+    script.add(OK, NO)
+    assert [script.next(request()) for _ in range(3)] == [OK, NO, None]
+
+
+def test_the_newest_rule_is_asked_first() -> None:
+    script = Script()
+    script.add(Reply("first"))
+    script.add(Reply("second"))
+    assert [script.next(request()) for _ in range(3)] == [Reply("second"), Reply("first"), None]
+
+
+def test_a_rule_is_only_for_what_it_matches() -> None:
+    script = Script()
+    script.add(NO, match=Match(contains="seat"))
+    assert script.next(request("hello")) == Reply(answer_for(""))
+    assert script.next(request("a seat")) == NO
+    assert script.next(request("a seat")) is None
+
+
+@pytest.mark.parametrize("steps", [(), ("text",), (OK, None)])
+def test_only_replies_and_faults_are_scripted(steps: tuple[Any, ...]) -> None:
+    script = Script()
+    with pytest.raises(ScriptError, match="Reply"):
+        script.add(*steps)
+    assert script.leftover == []
+
+
+def test_a_window_hides_the_script_for_its_time() -> None:
+    script = Script()
+    script.add(OK)
+    with script.always(NO):
+        assert [script.next(request()) for _ in range(3)] == [NO, NO, NO]
+    assert [script.next(request()) for _ in range(2)] == [OK, None]
+
+
+def test_a_window_ends_with_its_lease_and_is_not_unexpected_then() -> None:
+    script = Script()
+    with script.always(NO, lease=0.0):
+        assert script.next(request()) == Reply(answer_for(""))
+    with script.always(NO, lease=60.0):
+        assert script.next(request()) == NO
+
+
+def test_a_window_for_one_provider_leaves_the_others() -> None:
+    script = Script()
+    with script.always(NO, match=Match(provider="anthropic")):
+        assert script.next(request()) == Reply(answer_for(""))
+        assert script.next(request(provider="anthropic")) == NO
+
+
+def test_a_window_ends_when_its_block_raises() -> None:
+    script = Script()
+    with pytest.raises(KeyError), script.always(NO):
+        raise KeyError
+    assert script.next(request()) == Reply(answer_for(""))
+
+
+def test_a_window_ends_although_its_script_was_reset_inside() -> None:
+    script = Script()
+    with script.always(NO):
+        script.reset()
+        assert script.next(request()) == Reply(answer_for(""))
+    assert script.leftover == []
+
+
+def test_two_windows_alike_end_each_by_itself() -> None:
+    script = Script()
+    with script.always(NO):
+        with script.always(OK), script.always(OK):
+            assert script.next(request()) == OK
+        assert script.next(request()) == NO
+
+
+def test_a_refused_connection_uses_its_step_up() -> None:
+    script = Script()
+    script.add(Fault(how="refuse"), OK)
+    assert [script.refuses("openai") for _ in range(2)] == [True, False]
+    assert script.next(request()) == OK
+
+
+def test_a_refusal_is_for_the_provider_it_names() -> None:
+    script = Script()
+    script.add(Fault(how="refuse"), match=Match(provider="anthropic"))
+    assert [script.refuses(p) for p in ("openai", "anthropic", "anthropic")] == [False, True, False]
+
+
+def test_a_refusal_that_depends_on_the_request_cannot_be_made_before_it() -> None:
+    script = Script()
+    script.add(Fault(how="refuse"), match=Match(contains="seat"))
+    assert not script.refuses("openai")
+    assert [step for _, step in script.leftover] == [Fault(how="refuse")]
+
+
+def test_a_window_refuses_every_connection() -> None:
+    script = Script()
+    with script.always(Fault(how="refuse")):
+        assert [script.refuses("openai") for _ in range(3)] == [True, True, True]
+    assert not script.refuses("openai")
+
+
+def test_attempts_are_counted_by_digest() -> None:
+    script = Script()
+    assert [script.attempt(digest) for digest in "aab"] == [1, 2, 1]
+
+
+def test_leftover_tells_which_steps_never_came() -> None:
+    script = Script()
+    script.add(OK, NO, match=Match(model="m"))
+    with script.always(NO):
+        assert script.leftover == [(Match(model="m"), OK), (Match(model="m"), NO)]
+    script.next(request(model="m"))
+    assert script.leftover == [(Match(model="m"), NO)]
+
+
+def test_the_journal_numbers_calls_and_tells_the_unexpected() -> None:
+    script = Script()
+    script.record(call(9))
+    script.record(call(9, unexpected=True))
+    assert [c.id for c in script.calls] == [1, 2]
+    assert [c.id for c in script.unexpected] == [2]
+    script.calls.clear()
+    assert len(script.calls) == 2
+
+
+def test_reset_forgets_rules_journal_and_counts() -> None:
+    script = Script()
+    script.add(OK)
+    script.record(call())
+    script.attempt("a")
+    script.reset()
+    assert (script.leftover, script.calls, script.attempt("a")) == ([], [], 1)
+
+
+def test_waiting_ends_as_soon_as_the_calls_are_there() -> None:
+    script = Script()
+
+    def work() -> None:
+        for _ in range(3):
+            script.record(call())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    started = time.monotonic()
+    assert len(script.wait_for(3, seconds=60)) >= 3
+    assert time.monotonic() - started < 30
+    thread.join()
+
+
+def test_waiting_gives_up_and_returns_what_there_is() -> None:
+    assert Script().wait_for(1, seconds=0.01) == []
+
+
+def test_under_threads_each_step_comes_once_and_no_call_is_lost() -> None:
+    script, threads, each = Script(), 8, 200
+    steps = [Reply(str(i)) for i in range(threads * each)]
+    script.add(*steps)
+    seen: list[Any] = []
+    attempts: list[int] = []
+    start = threading.Barrier(threads)
+
+    def work() -> None:
+        start.wait()
+        for _ in range(each):
+            seen.append(script.next(request()))
+            attempts.append(script.attempt("same"))
+            script.record(call())
+            with script.always(NO, match=Match(provider="none")):
+                pass
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(seen, key=lambda reply: int(reply.text)) == steps
+    assert sorted(attempts) == list(range(1, threads * each + 1))
+    assert [c.id for c in script.calls] == list(range(1, threads * each + 1))
+    assert script.next(request()) is None
+
+
+@settings(deadline=None)
+@given(number=st.integers(0, 2**32 - 1), seed=st.integers(0, 2**32 - 1), before=st.text(), after=st.text())
+def test_a_nonce_is_found_again_in_any_text(number: int, seed: int, before: str, after: str) -> None:
+    nonce = new_nonce(number, seed)
+    assert find_nonce(f"{before} {nonce} {after}") == find_nonce(f"{nonce} {after}")
+    assert find_nonce(f"{before} ({nonce})") == nonce
+    assert find_nonce(answer_for(nonce)) == nonce
+
+
+def test_nonces_differ_by_number_and_seed() -> None:
+    assert len({new_nonce(number, seed) for number in range(50) for seed in range(50)}) == 2500
+
+
+@pytest.mark.parametrize(
+    "text", ["", "pt-123", "xpt-0000000000000001", "pt-00000000000000011", "pt-000000000000000G"]
+)
+def test_what_is_no_nonce_is_not_found(text: str) -> None:
+    assert find_nonce(text) == ""
+
+
+def test_the_last_nonce_counts() -> None:
+    assert find_nonce(f"{new_nonce(1)} and {new_nonce(2)}") == new_nonce(2)
+
+
+def test_the_right_answer_has_numbered_words_and_its_nonce() -> None:
+    words = answer_for("pt-0000000000000001").split()
+    assert words[0] == "[pt-0000000000000001]"
+    assert len(set(words)) == len(words) == TOKENS + 2
+    assert answer_for("").startswith("[no-nonce]")
+
+
+def test_a_call_survives_being_written_and_read() -> None:
+    whole = call(3, messages=[{"role": "user", "content": "hi"}], closed_by="client", bytes=7, status=200)
+    assert msgspec.json.decode(msgspec.json.encode(whole), type=Call) == whole
