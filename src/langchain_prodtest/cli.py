@@ -242,3 +242,7 @@ def _conclude(verdict: "Verdict", path: Path, as_json: bool) -> int:
         msgspec.json.format(msgspec.json.encode(verdict)) if as_json else f"\n{describe(verdict)}", nl=as_json
     )
     return exit_code(verdict)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,6 @@
 """recovery.rto is the time from a fault's end until the steady state is back and stays."""
 
+import msgspec
 import pytest
 
 from langchain_prodtest.checks import measure
@@ -72,6 +73,19 @@ def test_the_worst_fault_counts() -> None:
     assert found is not None
     assert found.n == 2
     assert found.value == pytest.approx(3.0, abs=0.6)
+
+
+def test_requests_cut_by_the_next_fault_are_not_held_against_the_last() -> None:
+    """A stream that was open when the second fault came says nothing about the recovery from the first."""
+    samples = [
+        msgspec.structs.replace(s, ended=130.01, outcome=Outcome.BROKEN_STREAM)
+        if 129 <= s.intended < 130
+        else s
+        for s in traffic((110, 120))
+    ]
+    found = rto(samples, (110, 120), (130, 140))
+    assert found is not None
+    assert found.value == 0.0
 
 
 def test_no_traffic_after_the_fault_is_no_recovery() -> None:

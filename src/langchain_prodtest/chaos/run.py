@@ -13,11 +13,11 @@ from langchain_prodtest.measure import Measurement, Sample, measure_samples, now
 from langchain_prodtest.record import Exit, Record, Window
 from langchain_prodtest.script import Call
 
-__all__ = ["Checks", "Injected", "LoadRun", "Rig", "run_experiment"]
+__all__ = ["ENDS", "Checks", "Injected", "LoadRun", "Rig", "run_experiment"]
 
 
 class Injected(Protocol):
-    """A fault that is in place; times are Unix seconds at which it took effect and was gone."""
+    """A fault; times are Unix seconds at which it took effect and was gone, not a number before that."""
 
     effective: float
     gone: float
@@ -63,6 +63,8 @@ class Checks(Protocol):
 
 
 Progress = Callable[[str], None]
+ENDS = ("recovery ✓", "stopped ✗")
+"""The last thing that `progress` is told of an experiment."""
 
 
 def run_experiment(
@@ -81,12 +83,12 @@ def run_experiment(
                 control = _hold_steady(experiment, load, progress)
                 faults = _inject_all(experiment, rig, load, progress)
                 load.finish(experiment.recover_for + experiment.load.patience + 10)
-                progress("recovery ✓")
+                progress(ENDS[0])
             finally:
                 samples = load.samples()
     except ProdtestError as error:
         trouble = str(error)
-        progress("stopped ✗")
+        progress(ENDS[1])
     except BaseException as error:
         trouble, interrupted = f"interrupted ({type(error).__name__})", error
     record = Record(

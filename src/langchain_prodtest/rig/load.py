@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from langchain_prodtest.config import Load
-from langchain_prodtest.errors import ExperimentError, UsageError
+from langchain_prodtest.config import Config, Load
+from langchain_prodtest.errors import ExperimentError, UsageError, unknown_name
 from langchain_prodtest.measure import Sample
 from langchain_prodtest.rig.bundled import bundled
 from langchain_prodtest.rig.service import end
@@ -67,24 +67,25 @@ class LoadRun:
         return "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-15:])
 
 
-def scenario_file(name: str) -> Path:
-    """Return the scenario's Locust file; UsageError lists what there is."""
-    folder = bundled("loadtests")
-    path = folder / f"{name}.py"
-    if not path.is_file():
-        names = sorted(p.stem for p in folder.glob("*.py") if not p.name.startswith("_"))
-        raise UsageError(f'no scenario "{name}" in {folder}; there is: {", ".join(names)}')
-    return path
+def scenario_file(name: str, root: Path) -> Path:
+    """Return the scenario's file: the one in `root`/loadtests, else the bundled one; UsageError if none."""
+    known = {}
+    for folder in (bundled("loadtests"), root / "loadtests"):
+        known.update({p.stem: p for p in folder.glob("*.py") if not p.name.startswith("_")})
+    if name not in known:
+        raise UsageError(unknown_name("scenario", name, known))
+    return known[name]
 
 
 @contextmanager
 def offered(
-    load: Load, count: int, url: str, folder: Path, guard: Callable[[int], Callable[[], None]]
+    load: Load, count: int, url: str, root: Path, folder: Path, guard: Callable[[int], Callable[[], None]]
 ) -> Iterator[LoadRun]:
     """Offer `count` arrivals to `url` by Locust while the block runs; raw samples only, no judgement."""
-    file, log = folder / ".samples.ndjson", folder / ".load.log"
+    file, log = folder / "samples.ndjson", folder / "load.log"
     command = [
-        sys.executable, "-m", "locust", "-f", str(scenario_file(load.scenario)), "--headless", "-H", url,
+        sys.executable, "-m", "locust", "-f", str(scenario_file(load.scenario, root)),
+        "--headless", "-H", url,
         "--prodtest-rate", str(load.rate), "--prodtest-count", str(count),
         "--prodtest-deadline", load.deadline, "--prodtest-samples", str(file),
     ]  # fmt: skip
@@ -107,14 +108,14 @@ def offered(
         log.unlink(missing_ok=True)
 
 
-def judged(url: str, scenario: str, run: Path, config: Path, say: Callable[[str], None]) -> int:
+def judged(url: str, config: Config, run: Path, say: Callable[[str], None]) -> int:
     """Run the configured load against `url`, judged into the run folder; return Locust's exit code.
 
     `say` is told how far it is.
     """
     command = [
-        sys.executable, "-m", "locust", "-f", str(scenario_file(scenario)), "--headless", "-H", url,
-        "--prodtest-config", str(config),
+        sys.executable, "-m", "locust", "-f", str(scenario_file(config.load.scenario, config.root)),
+        "--headless", "-H", url, *(["--prodtest-config", str(config.path)] if config.path else []),
     ]  # fmt: skip
     env = {**_clean_environment(), "PRODTEST_RUN": str(run)}
     with subprocess.Popen(  # noqa: S603
@@ -126,7 +127,7 @@ def judged(url: str, scenario: str, run: Path, config: Path, say: Callable[[str]
             for line in process.stdout or ():
                 lines.append(line.rstrip())
                 if progress := _PROGRESS.search(line):
-                    say(f"{scenario}  {progress[0]}")
+                    say(f"{config.load.scenario}  {progress[0]}")
             code = process.wait()
         finally:
             process.kill()

@@ -1,5 +1,6 @@
 """Start or attach everything an experiment needs, in order; stop it in reverse, whatever happens."""
 
+import math
 import os
 import shutil
 import socket
@@ -23,7 +24,7 @@ from langchain_prodtest.script import Call, Match, Reply, Request, Script, answe
 from langchain_prodtest.toxiproxy import client
 from langchain_prodtest.toxiproxy.faults import inject
 from langchain_prodtest.toxiproxy.resolve import Resolved, resolve
-from langchain_prodtest.toxiproxy.watchdog import Watchdog
+from langchain_prodtest.toxiproxy.undo import Watchdog
 from langchain_prodtest.wire.server import FakeServer
 
 __all__ = ["Rig"]
@@ -72,7 +73,7 @@ class Rig:
         scratch = self.run.path / f".{experiment.name}"
         scratch.mkdir(exist_ok=True)
         try:
-            with offered(experiment.load, count, self.url, scratch, self._guard) as load:
+            with offered(experiment.load, count, self.url, self.config.root, scratch, self._guard) as load:
                 yield load
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -94,6 +95,15 @@ class Rig:
         """Return the service's exits since the load started."""
         return [signalled.exit for signalled in self._signalled if signalled.exit]
 
+    @contextmanager
+    def guarding(self, pid: int) -> Iterator[None]:
+        """Have the process ended, should this one be killed while the block runs."""
+        release = self._guard(pid)
+        try:
+            yield
+        finally:
+            release()
+
     # -- starting ------------------------------------------------------------------------------------
 
     def _start(self, stack: ExitStack) -> None:
@@ -104,15 +114,13 @@ class Rig:
         if not target.command:
             _check_reachable(self.url)
         stack.enter_context(locked(self.url if not target.command else f"{self.config.root}:{port}"))
-        self._watchdog = Watchdog()
-        self._watchdog.start()
-        stack.callback(self._watchdog.close)
+        self._watchdog = stack.enter_context(Watchdog())
         self._mounts = {p.name: p.upstream.removeprefix("fake:") for p in self.config.proxies if _is_fake(p)}
         fakes = stack.enter_context(FakeServer(self._script, self._mounts)) if self._mounts else None
         if fakes:
             self.progress("fakes", f"{', '.join(self._mounts)} on {fakes.address}")
         if self.config.proxies:
-            resolved = stack.enter_context(self._toxiproxy())
+            resolved = stack.enter_context(resolve(self._given, watchdog=self._watchdog))
             self.progress("toxiproxy", f"{resolved.kind}, {urlsplit(resolved.url).netloc}")
             for proxy in self.config.proxies:
                 self._create(stack, resolved, proxy, fakes)
@@ -128,15 +136,6 @@ class Rig:
             stack.callback(self._service.stop)
             self._service.start()
             self.progress("service", "1 replica, ready")
-
-    @contextmanager
-    def _toxiproxy(self) -> Iterator[Resolved]:
-        with resolve(self._given) as resolved:
-            release = self._guard(resolved.process.pid) if resolved.process else _nothing
-            try:
-                yield resolved
-            finally:
-                release()
 
     def _create(self, stack: ExitStack, resolved: Resolved, proxy: Proxy, fakes: FakeServer | None) -> None:
         """Use the proxy of this name if a given Toxiproxy has it; else create it, destroy it at the end."""
@@ -211,7 +210,7 @@ class _Span:
 
     def __init__(self) -> None:
         self.effective = now()
-        self.gone = self.effective
+        self.gone = math.nan
 
 
 class _Address(str):
@@ -231,10 +230,6 @@ def _paced(request: Request) -> Reply:
 
 def _is_fake(proxy: Proxy) -> bool:
     return proxy.upstream.startswith("fake:")
-
-
-def _nothing() -> None:
-    return None
 
 
 def _free_name(folder: Path, stem: str, suffix: str) -> Path:

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import math
 import os
 import shlex
 import signal
@@ -95,13 +96,13 @@ class Signalled:
     """A signal that was sent: waits for the exit in the background and starts the service again."""
 
     def __init__(self, service: Service, process: subprocess.Popen[bytes], name: str) -> None:
-        self.effective = now()
-        self.gone = self.effective
+        self.gone = math.nan
         self.exit: Exit | None = None
         self._error: BaseException | None = None
         self._service, self._process = service, process
+        self.effective = signalled = now()
         process.send_signal(getattr(signal, name))
-        self._thread = threading.Thread(target=self._revive, daemon=True)
+        self._thread = threading.Thread(target=self._revive, args=(signalled,), daemon=True)
         self._thread.start()
 
     def wait(self) -> Exit:
@@ -113,7 +114,7 @@ class Signalled:
             raise ExperimentError("the service's exit was not seen")
         return self.exit
 
-    def _revive(self) -> None:
+    def _revive(self, signalled: float) -> None:
         try:
             code: int | None
             try:
@@ -121,8 +122,8 @@ class Signalled:
             except subprocess.TimeoutExpired:
                 end(self._process, seconds=0)
                 code = None
-            self.gone = now()
-            self.exit = Exit(signalled=self.effective, ended=self.gone, code=code)
+            self.gone = ended = now()
+            self.exit = Exit(signalled=signalled, ended=ended, code=code)
             self._service.start()
         except BaseException as error:
             self._error = error
