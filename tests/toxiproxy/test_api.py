@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import socket
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -72,9 +73,18 @@ def test_known_path_with_wrong_method_is_405_without_body(call: Any, method: str
     assert "X-Toxiproxy-Request-Id" not in headers
 
 
-def test_double_slash_is_redirected_to_the_clean_path(call: Any) -> None:
-    status, headers, _ = call("GET", "//proxies")
-    assert (status, headers["Location"]) == (301, "/proxies")
+@pytest.mark.parametrize("path", ["//proxies", "/x/../proxies", "/./proxies", "/proxies/p/.."])
+def test_path_that_is_not_clean_is_redirected(call: Any, path: str) -> None:
+    status, headers, body = call("GET", path)
+    assert (status, headers["Location"], body) == (301, "/proxies", b"")
+
+
+def test_head_of_an_unknown_path_has_no_body(toxi: Any) -> None:
+    with socket.create_connection(urlsplit(toxi.url).netloc.split(":"), timeout=10) as sock:
+        sock.sendall(b"HEAD /none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert answer.endswith(b"\r\n\r\n")
 
 
 def test_request_id_on_every_routed_answer(call: Any) -> None:
@@ -132,6 +142,8 @@ def test_disabled_proxy_is_stored_unresolved(call: Any) -> None:
          "listen tcp: address 127.0.0.1: missing port in address"),
         ({"name": "x", "upstream": UPSTREAM, "listen": "127.0.0.1:99999"}, 500,
          "listen tcp: address 99999: invalid port"),
+        ({"name": "x", "upstream": UPSTREAM, "listen": "127.0.0.1:nosuch"}, 500,
+         "listen tcp: lookup tcp/nosuch: unknown port"),
     ],
 )  # fmt: skip
 def test_create_refuses(call: Any, body: Any, status: int, error: Any) -> None:

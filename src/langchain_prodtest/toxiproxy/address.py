@@ -21,7 +21,9 @@ def split_address(text: str) -> tuple[str, int]:
         raise ToxiproxyError(f"address {text}: too many colons in address", 500)
     host = host or "127.0.0.1"
     hosts_of(host)
-    if not (port.isascii() and (port.isdigit() or not port)) or int(port or "0") > 65535:
+    if port and not (port.isascii() and port.isdigit()):
+        raise ToxiproxyError(f"lookup tcp/{port}: unknown port", 500)
+    if int(port or "0") > 65535:
         raise ToxiproxyError(f"address {port}: invalid port", 500)
     return host, int(port or "0")
 

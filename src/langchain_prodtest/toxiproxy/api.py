@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import posixpath
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -83,9 +84,10 @@ class Api:
 
     async def answer(self, request: Request) -> Answer:
         """Do what a request asks for; every refusal is an answer too, and changes nothing."""
-        clean = "/" + "/".join(part for part in request.path.split("/") if part)
-        if "//" in request.path:
-            clean += "/" if request.path.endswith("/") and clean != "/" else ""
+        clean = posixpath.normpath("/" + request.path.lstrip("/"))
+        if request.path.endswith("/") and clean != "/":
+            clean += "/"
+        if clean != request.path:
             return Answer(301, content_type="", routed=False, location=clean)
         segments = request.path.split("/")[1:]
         for pattern, handlers in self._routes:
@@ -193,7 +195,7 @@ class Api:
         proxy = self._find(name)
         table = _fields(_decode(request.body))
         kind, stream = _text(table, "type", ""), _text(table, "stream", "downstream")
-        toxicity = _read_toxicity(table, 1.0)
+        toxicity, given = _read_toxicity(table, 1.0), _typed(table, "attributes", dict, {})
         if stream.lower() not in ("upstream", "downstream"):
             raise ToxiproxyError("stream was invalid, can be either upstream or downstream", 400)
         if kind not in TOXICS:
@@ -201,7 +203,7 @@ class Api:
         toxic_name = _text(table, "name", "") or f"{kind}_{stream}"
         if proxy.find_toxic(toxic_name):
             raise ToxiproxyError("toxic already exists", 409)
-        attributes = read_attributes(kind, table.get("attributes"), {})
+        attributes = read_attributes(kind, given, {})
         seconds = _read_lease(request)
         toxic = Toxic(toxic_name, kind, stream, toxicity, attributes)
         proxy.add_toxic(toxic)
@@ -217,7 +219,8 @@ class Api:
         toxic = _find_toxic(proxy, toxic_name)
         table = _fields(_decode(request.body))
         toxicity = _read_toxicity(table, toxic.toxicity)
-        attributes = read_attributes(toxic.type, table.get("attributes"), toxic.attributes)
+        given = _typed(table, "attributes", dict, {})
+        attributes = read_attributes(toxic.type, given, toxic.attributes)
         seconds = _read_lease(request)
         proxy.update_toxic(toxic, toxicity, attributes)
         if seconds is not None:

@@ -81,7 +81,7 @@ class Proxy:
         if not self.is_at(listen, upstream):
             self.stop()
             self._release()
-            self.listen, self.upstream = _resolve(listen), upstream
+            self.listen, self.upstream = listen, upstream
 
     def destroy(self) -> None:
         """Stop for good."""

@@ -110,7 +110,8 @@ async def _talk(api: Api, reader: asyncio.StreamReader, writer: asyncio.StreamWr
             )
             return
         for request, keep in parser.ready:
-            await _send(writer, await api.answer(request), keep)
+            answer = await api.answer(request)
+            await _send(writer, answer, keep, body=request.method != "HEAD")
             if not keep:
                 return
         parser.ready.clear()
@@ -119,7 +120,7 @@ async def _talk(api: Api, reader: asyncio.StreamReader, writer: asyncio.StreamWr
             return
 
 
-async def _send(writer: asyncio.StreamWriter, answer: Answer, keep: bool) -> None:
+async def _send(writer: asyncio.StreamWriter, answer: Answer, keep: bool, body: bool = True) -> None:
     lines = [f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}", "Server: langchain-prodtest"]
     if answer.content_type:
         lines.append(f"Content-Type: {answer.content_type}")
@@ -133,7 +134,8 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer, keep: bool) -> Non
         lines.append(f"Content-Length: {len(answer.body)}")
     if not keep:
         lines.append("Connection: close")
-    writer.write("\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + answer.body)
+    head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
+    writer.write(head + answer.body if body else head)
     await writer.drain()
 
 

@@ -166,11 +166,9 @@ TOXICS: dict[str, type[Effect]] = {
 }
 
 
-def read_attributes(kind: str, given: Any, before: dict[str, int]) -> dict[str, int]:
+def read_attributes(kind: str, given: dict[str, Any], before: dict[str, int]) -> dict[str, int]:
     """Return all attributes of a toxic type: those given, else those before, else 0; ToxiproxyError 400."""
-    if given is not None and not isinstance(given, dict):
-        raise ToxiproxyError(f"bad request body: attributes must be an object, not {given!r}", 400)
-    folded = {key.lower(): value for key, value in (given or {}).items() if value is not None}
+    folded = {key.lower(): value for key, value in given.items() if value is not None}
     return {
         name: _read_integer(name, folded.get(name, before.get(name, 0)), bound)
         for name, bound in TOXICS[kind].bounds.items()
