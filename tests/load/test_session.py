@@ -22,7 +22,7 @@ from langchain_prodtest.outcome import Outcome
 from langchain_prodtest.script import answer_for
 
 LOADTESTS = Path(__file__).parents[2] / "loadtests"
-FAST = '[load]\nrate = 100\ncount = 100\ndeadline = "3s"\n[slo]\n"chat.success" = ">= 90%"\n'
+FAST = '[load]\nrate = 100\ncount = 60\ndeadline = "3s"\n[slo]\n"chat.success" = ">= 90%"\n'
 
 Start = Callable[..., subprocess.Popen[str]]
 Finish = Callable[[subprocess.Popen[str]], tuple[int, str, str]]
@@ -120,7 +120,7 @@ def test_a_healthy_service_gives_exit_0_and_sealed_evidence(
     assert problems == []
     assert evidence.complete
     assert [f.check for f in evidence.findings] == ["chat.success", "load.generator_valid"]
-    assert len(samples) == 100
+    assert len(samples) == 60
     assert "chat  pass" in out
 
 
@@ -130,7 +130,7 @@ def test_a_broken_slo_gives_exit_1(start: Start, service: Any, tmp_path: Path) -
     assert code == 1, out + err
     evidence, _, _ = the_run(tmp_path)
     assert evidence.findings[0].outcome == "fail"
-    assert "34 silent_truncation" in out
+    assert "20 silent_truncation" in out
 
 
 def test_too_few_requests_give_exit_3_and_are_announced_before_the_start(
@@ -151,7 +151,7 @@ def test_without_any_configuration_the_defaults_hold_and_it_says_so(start: Start
 
 def test_the_target_of_the_configuration_is_used_when_none_is_given(start: Start, service: Any) -> None:
     code, out, err = finish(start(config=f'[target]\nurl = "{service.url}"\n{FAST}'))
-    assert (code, service.requests) == (0, 100), out + err
+    assert (code, service.requests) == (0, 60), out + err
 
 
 def refused_port() -> str:
@@ -191,7 +191,7 @@ def test_a_run_that_is_stopped_exits_3_with_incomplete_evidence(
     service.behave = lambda number: "hang" if number >= 5 else "ok"
     process = start("-H", service.url, "--prodtest-rate", "10", config=FAST)
     assert process.stdout is not None
-    while "0 of 100" not in process.stdout.readline():
+    while "0 of 60" not in process.stdout.readline():
         assert process.poll() is None
     while service.requests < 8:
         assert process.poll() is None
@@ -211,7 +211,7 @@ def test_a_stall_shows_from_the_intended_start_though_few_requests_met_it(
     start: Start, service: Any, tmp_path: Path
 ) -> None:
     """With 4 users a stall of 2 s holds up 4 requests; all who were due meanwhile waited as well."""
-    service.behave = lambda number: "stall_all" if number == 50 else "ok"
+    service.behave = lambda number: "stall_all" if number == 15 else "ok"
     code, out, err = finish(
         start("-H", service.url, "-u", "4", "--prodtest-rate", "20", config=FAST.replace("3s", "10s"))
     )
@@ -219,7 +219,7 @@ def test_a_stall_shows_from_the_intended_start_though_few_requests_met_it(
     whole = [s.ended - s.intended for s in samples if s.ended]
     service_time = [s.ended - s.sent for s in samples if s.ended and s.sent]
     assert code == 0, out + err
-    assert len({s.nonce for s in samples}) == len(whole) == 100
+    assert len({s.nonce for s in samples}) == len(whole) == 60
     assert sum(t > 1.0 for t in service_time) <= 4
     assert sum(t > 1.0 for t in whole) > 10
 
@@ -230,7 +230,7 @@ def test_arrivals_beyond_the_cap_are_dropped_and_accounted_for(
     """One user who waits in vain for its whole patience: what nobody could send is bad, not lost."""
     service.behave = lambda number: "hang"
     config = FAST.replace("3s", "500ms")
-    code, out, err = finish(start("-H", service.url, "-u", "1", "--prodtest-count", "60", config=config))
+    code, out, err = finish(start("-H", service.url, "-u", "1", config=config))
     _, samples, _ = the_run(tmp_path)
     found = {outcome: sum(s.outcome is outcome for s in samples) for outcome in Outcome}
     assert code == 1, out + err
@@ -252,9 +252,9 @@ def test_locusts_own_tables_count_each_request_once(start: Start, service: Any, 
     rows = {
         (row["name"], row["method"]): row for row in json.loads(next(tmp_path.glob("stats*")).read_text())
     }
-    assert rows["chat", "POST"]["num_requests"] == 100
+    assert rows["chat", "POST"]["num_requests"] == 60
     assert rows["chat", "POST"]["num_failures"] == 7
-    assert rows["chat", "TTFT"]["num_requests"] == 93
+    assert rows["chat", "TTFT"]["num_requests"] == 53
     assert set(rows) == {("chat", "POST"), ("chat", "TTFT")}
     assert code in (0, 3), out + err
 

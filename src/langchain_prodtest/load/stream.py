@@ -6,6 +6,7 @@ arrival is a new visitor; nothing is retried or reused, so that no failure is hi
 """
 
 import functools
+import ipaddress
 import socket
 import ssl
 from urllib.parse import urlsplit
@@ -85,8 +86,17 @@ def connect(url: str, deadline: float) -> socket.socket:
     """Return a connected socket to the host of `url`, by TLS for https; OSError if there is none in time."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
-    address = (parts.hostname or "", parts.port or (443 if secure else 80))
-    sock = socket.create_connection(address, timeout=_left(deadline))
+    host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+    if _is_address(host):  # a look-up of what needs none costs as much as the connection, under gevent
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        try:
+            sock.settimeout(_left(deadline))
+            sock.connect((host, port))
+        except BaseException:
+            sock.close()
+            raise
+    else:
+        sock = socket.create_connection((host, port), timeout=_left(deadline))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if not secure:
         return sock
@@ -95,6 +105,15 @@ def connect(url: str, deadline: float) -> socket.socket:
     except BaseException:
         sock.close()
         raise
+
+
+@functools.cache
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @functools.cache
