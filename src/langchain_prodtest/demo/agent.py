@@ -26,7 +26,7 @@ from langchain_prodtest.demo.retry import worth_retrying
 from langchain_prodtest.demo.settings import Settings
 from langchain_prodtest.demo.tools import Ledger, book_seat
 
-__all__ = ["HEALTHY", "Components", "Parts", "Patience", "Provider", "build"]
+__all__ = ["HEALTHY", "MODEL", "Components", "Parts", "Patience", "Provider", "build"]
 
 PROMPT = "You help travellers. Book seats with the tool; answer everything else yourself."
 MODEL = "gpt-4o-mini"

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 def _model(provider: "Provider", patience: "Patience") -> "BaseChatModel":
     from langchain_openai import ChatOpenAI
 
+    from langchain_prodtest.demo.agent import MODEL
+
     return ChatOpenAI(
-        model="gpt-4o-mini",
+        model=MODEL,
         base_url=provider.base_url,
         api_key=provider.api_key,
         http_async_client=provider.http,
