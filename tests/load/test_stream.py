@@ -1,10 +1,13 @@
 import socket
+import ssl
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from langchain_prodtest.load import stream
 from langchain_prodtest.load.protocols.sse import Sse
 from langchain_prodtest.load.stream import Client, Exchange, traceparent
 from langchain_prodtest.measure import now
@@ -12,6 +15,26 @@ from langchain_prodtest.outcome import Ending, Outcome, decide
 from langchain_prodtest.script import answer_for, new_nonce
 
 NONCE = new_nonce(5, seed=77)
+BODY = b'event: token\ndata: {"text": "hi"}\n\nevent: done\ndata: {}\n\n'
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+LOCALHOST = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgXUe3iR5y60ubiFBM
+y5sNKhuEVVCubrmMngvolyIb6gihRANCAARVZ0g2LnrGKlhRZAri7ioBzyQJwdmU
+gNlzZ+DuF4QnOwt/1m8iQAe//Acg1LBnsgkUKaSqa/LVhy01Tv6ID9jn
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUQ8sThAkGhwanKknBq312XE5SJpowCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNDE0MjUzM1oYDzIxMjYxMDMx
+MTQyNTMzWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAARVZ0g2LnrGKlhRZAri7ioBzyQJwdmUgNlzZ+DuF4QnOwt/1m8iQAe/
+/Acg1LBnsgkUKaSqa/LVhy01Tv6ID9jno28wbTAdBgNVHQ4EFgQU8l4zoIhaTFTJ
+hPFDca/gOU5GSTIwHwYDVR0jBBgwFoAU8l4zoIhaTFTJhPFDca/gOU5GSTIwDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSAAwRQIhALCYSxPZkqIEWGr/YeCOJW58e6ZMLWgzsKzmusYBFxOHAiAR
+0kmUKMYQ1CEZBPYc9umma56X3qAerrQnlTNnKJiIcg==
+-----END CERTIFICATE-----
+"""  # a self-signed certificate for localhost and 127.0.0.1, used nowhere else
 
 
 def ask(service: Any, how: str, patience: float = 10.0) -> Exchange:
@@ -93,20 +116,43 @@ def test_the_request_carries_the_nonce_as_trace_id_and_asks_for_no_compression(s
     assert headers["accept-encoding"] == "identity"
 
 
-def answer_with(*pieces: bytes) -> Exchange:
+def test_a_host_name_is_looked_up(service: Any) -> None:
+    service.url = service.url.replace("127.0.0.1", "localhost")
+    assert ask(service, "ok").answer.ending == "complete"
+
+
+def test_tls_is_used_for_https_and_its_certificate_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate that nobody vouches for is refused before anything is sent; a trusted one serves."""
+    pem = tmp_path / "localhost.pem"
+    pem.write_text(LOCALHOST)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    stream._trust.cache_clear()
+    assert answer_with(WHOLE, tls=context).answer.ending == "refused"
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    stream._trust.cache_clear()
+    assert answer_with(WHOLE, tls=context).answer.ending == "complete"
+    stream._trust.cache_clear()
+
+
+def answer_with(*pieces: bytes, tls: ssl.SSLContext | None = None) -> Exchange:
     """Ask a server that sends `pieces` whatever is asked, one by one, and then closes."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             conn, _ = listener.accept()
             with conn, suppress(OSError):
-                conn.recv(65_536)
-                for piece in pieces:
-                    conn.sendall(piece)
+                peer = tls.wrap_socket(conn, server_side=True) if tls else conn
+                with peer:
+                    peer.recv(65_536)
+                    for piece in pieces:
+                        peer.sendall(piece)
 
         thread = threading.Thread(target=serve)
         thread.start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}/"
         exchange = Client(url, Sse()).ask("Hello?", NONCE, now() + 5)
         thread.join()
     return exchange
@@ -118,9 +164,7 @@ def test_an_answer_that_is_not_http_is_refused() -> None:
 
 
 def test_an_interim_response_is_not_the_answer() -> None:
-    body = b'event: token\ndata: {"text": "hi"}\n\nevent: done\ndata: {}\n\n'
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
-    exchange = answer_with(b"HTTP/1.1 103 Early Hints\r\n\r\n", head + body)
+    exchange = answer_with(b"HTTP/1.1 103 Early Hints\r\n\r\n", WHOLE)
     assert (exchange.answer.ending, exchange.answer.status, exchange.answer.text) == ("complete", 200, "hi")
 
 
@@ -130,8 +174,7 @@ def test_a_body_shorter_than_it_says_is_broken() -> None:
 
 
 def test_a_complete_answer_stays_complete_when_the_connection_breaks_after_it() -> None:
-    done = b'event: token\ndata: {"text": "hi"}\n\nevent: done\ndata: {}\n\n'
-    exchange = answer_with(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n" + done)
+    exchange = answer_with(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n" + BODY)
     assert exchange.answer.ending == "complete"
 
 
