@@ -42,9 +42,12 @@ class Client:
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(10)
-        self.socket.connect((host, int(port)))
         self.got = b""
         self.closed = ""
+        try:
+            self.socket.connect((host, int(port)))
+        except ConnectionResetError:  # accepted and reset before connect() looked
+            self.closed = "rst"
 
     def send(self, data: bytes) -> "Client":
         self.socket.sendall(data)
@@ -60,9 +63,10 @@ class Client:
     def all(self) -> bytes:
         """Everything until the server closes."""
         try:
-            while data := self.socket.recv(65536):
+            while not self.closed:
+                data = self.socket.recv(65536)
                 self.got += data
-            self.closed = "fin"
+                self.closed = "" if data else "fin"
         except ConnectionResetError:
             self.closed = "rst"
         self.socket.close()

@@ -145,7 +145,7 @@ def test_a_refusal_for_any_mount_strikes_the_next_connection(mount: str) -> None
 
 
 def test_an_unknown_provider_is_named_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match='unknown provider "opanai". Did you mean "openai"'):
+    with pytest.raises(UsageError, match=r'unknown provider "opanai". Did you mean "openai"'):
         Router(Script(), {"x": "opanai"})
 
 

@@ -38,7 +38,7 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
         try:
             assert process.stdout is not None
             lines = [process.stdout.readline().split() for _ in MOUNTS]
-            yield process, {mount: url for mount, url in lines}
+            yield process, {line[0]: line[1] for line in lines}
         finally:
             process.kill()
 

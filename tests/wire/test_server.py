@@ -37,6 +37,11 @@ def ask(server: FakeServer, mount: str = "openai", text: str = "hi") -> str:
     return str(answer["choices"][0]["message"]["content"])
 
 
+def connect(server: FakeServer) -> socket.socket:
+    host, port = server.address.split(":")
+    return socket.create_connection((host, int(port)), timeout=10)
+
+
 @pytest.fixture
 def server() -> Iterator[FakeServer]:
     with FakeServer(Script(), MOUNTS) as running:
@@ -73,7 +78,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 def test_each_mount_has_a_base_url(server: FakeServer) -> None:
     assert server.url("backup") == f"http://{server.address}/backup/v1"
     assert server.address.startswith("127.0.0.1:")
-    with pytest.raises(UsageError, match='unknown mount "bakup". Did you mean "backup"'):
+    with pytest.raises(UsageError, match=r'unknown mount "bakup". Did you mean "backup"'):
         server.url("bakup")
 
 
@@ -129,7 +134,7 @@ def test_stop_ends_open_exchanges_and_leaves_no_thread_and_no_socket() -> None:
     script = Script()
     script.add(Fault(how="hang"), Fault(how="stall", after=1), *[Reply("late", first_token=60)] * 3)
     server = FakeServer(script).start()
-    clients = [socket.create_connection(tuple(server.address.split(":"))) for _ in range(6)]
+    clients = [connect(server) for _ in range(6)]
     for number, client in enumerate(clients[:5]):
         sent = body(stream=True)
         client.sendall(
@@ -188,7 +193,7 @@ def test_aborted_connections_leave_no_file_open() -> None:
     with FakeServer(script) as server:
         ready = sockets()
         for number in range(200):
-            with socket.create_connection(tuple(server.address.split(":"))) as client:
+            with connect(server) as client:
                 client.sendall(sent[: len(sent) - number % 2 * 5])  # every second one half a request
         assert [call.closed_by for call in script.wait_for(100)] == ["client"] * 100
         wait_until(lambda: sockets() == ready)

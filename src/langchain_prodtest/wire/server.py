@@ -17,6 +17,7 @@ from langchain_prodtest.wire.router import Router
 __all__ = ["FakeServer", "Limits"]
 
 _BACKLOG = 1024
+_TURNS = 10  # of the loop, in which a connection just accepted shows up, and closed transports end
 
 
 class FakeServer:
@@ -112,9 +113,10 @@ class FakeServer:
         ready.set()
         await stopped.wait()
         server.close()
-        for connection in list(self._traffic.connections):
-            connection.stop()
-        await asyncio.sleep(0)  # lets the transports close their sockets
+        for _ in range(_TURNS):
+            for connection in list(self._traffic.connections):
+                connection.stop()
+            await asyncio.sleep(0)
 
     def stop(self) -> None:
         """Close every connection and the port, and return when the thread has ended."""
