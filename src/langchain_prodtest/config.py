@@ -77,7 +77,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What promotion asks for: globs on kind/name that must be there, and how old evidence may be."""
 
-    require: list[str] = msgspec.field(default_factory=lambda: ["tests/*", "load/*", "chaos/*"])
+    require: tuple[str, ...] = ("tests/*", "load/*", "chaos/*")
     max_age: str = "24h"
 
 
