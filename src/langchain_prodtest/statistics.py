@@ -104,8 +104,6 @@ def _binomial_rank(n: int, p: float, probability: float) -> int:
 
 
 def _beta_quantile(probability: float, a: float, b: float) -> float:
-    if b <= 0:
-        return 1.0
     low, high = 0.0, 1.0
     for _ in range(100):  # bisection: exact to the last bit in about 60 steps, and monotone for sure
         middle = (low + high) / 2
@@ -118,8 +116,8 @@ def _beta_quantile(probability: float, a: float, b: float) -> float:
 
 def _beta_cdf(x: float, a: float, b: float) -> float:
     """Return the regularised incomplete beta function (continued fraction, DLMF 8.17.22)."""
-    if x <= 0 or x >= 1:
-        return float(x >= 1)
+    if x >= 1:
+        return 1.0
     if x > (a + 1) / (a + b + 2):
         return 1 - _beta_cdf(1 - x, b, a)
     front = math.exp(
@@ -140,8 +138,10 @@ def _beta_cdf(x: float, a: float, b: float) -> float:
             c = c if abs(c) > tiny else tiny
             value *= d * c
         if abs(d * c - 1) < 1e-14:
-            break
-    return front * value / a
+            return front * value / a
+    raise ArithmeticError(
+        f"the beta function of {a} and {b} did not converge"
+    )  # far above 100 million requests
 
 
 def _check(good: float, n: float, confidence: float) -> None:
