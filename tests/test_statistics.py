@@ -59,6 +59,14 @@ def test_one_more_good_request_never_lowers_the_bound(n: int, good: int) -> None
     assert lower_bound(good, n) <= lower_bound(good + 1, n)
 
 
+def test_the_largest_numbers_have_a_bound_or_an_error_but_no_wrong_bound() -> None:
+    assert lower_bound(5e7, 1e8) == pytest.approx(beta.ppf(0.05, 5e7, 5e7 + 1), rel=1e-9)
+    assert 1 - 1e-15 < lower_bound(2**53 - 1, 2**53) < 1
+    assert lower_bound(1e18, 1e18) == 1
+    with pytest.raises(ArithmeticError, match="did not converge"):
+        lower_bound(2**52, 2**53)
+
+
 @pytest.mark.parametrize("arguments", [(-1, 10), (11, 10), (0, 0), (1, 2, 0.0), (1, 2, 1.0), (math.nan, 10)])
 def test_what_is_no_proportion_is_refused(arguments: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match=r"good <= n|confidence"):

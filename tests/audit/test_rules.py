@@ -59,6 +59,7 @@ BAD = {
 }
 UNKNOWN = {
     "empty": "",
+    "only a directive": "# syntax=docker/dockerfile:1",
     "only comments": "# FROM python\n\n",
     "an ARG without a default": "FROM python\nARG WHO\nUSER $WHO\n",
     "a variable of the base image": "FROM mcr.microsoft.com/dotnet/aspnet:8.0\nUSER $APP_UID\n",

@@ -115,7 +115,7 @@ def test_evidence_without_findings_holds(write: Write) -> None:
 
 
 def test_no_folder_and_an_empty_one_hold(write: Write) -> None:
-    lenient = Config(gate=Gate(require=[]))
+    lenient = Config(gate=Gate(require=()))
     assert verdict(config=lenient).problems == ["no run folder was given"]
     empty = write()
     assert verdict(empty, config=lenient).problems == [f"{empty} holds no evidence"]
@@ -132,8 +132,21 @@ def test_what_the_gate_requires_and_nobody_gave_holds(write: Write, missing: str
 
 def test_a_required_name_is_a_glob_on_kind_and_name(write: Write) -> None:
     path = write(*whole())
-    assert verdict(path, config=Config(gate=Gate(require=["load/ch*", "*/outage"]))).decision == "GO"
-    held = verdict(path, config=Config(gate=Gate(require=["audit/*"])))
+    assert (
+        verdict(
+            path,
+            config=Config(
+                gate=Gate(
+                    require=(
+                        "load/ch*",
+                        "*/outage",
+                    )
+                )
+            ),
+        ).decision
+        == "GO"
+    )
+    held = verdict(path, config=Config(gate=Gate(require=("audit/*",))))
     assert held.problems == ['[gate] require "audit/*": no complete evidence of it was given']
 
 
