@@ -53,8 +53,8 @@ class Load:
         times = [self.began + i / 300 for i in range(int((now() - self.began) * 300))]
         return [
             Sample(
-                nonce="n", scenario="chat", intended=t, sent=t, ended=t + 0.001,
-                outcome=self.rig.sick if self.rig.had_fault(t) else self.rig.well,
+                nonce="n", scenario="chat", intended=t, sent=t, ended=t + 0.001 + self.rig.edge,
+                outcome=self.rig.sick if self.rig.had_fault(t + self.rig.edge) else self.rig.well,
             )
             for t in times
         ]  # fmt: skip
@@ -73,6 +73,7 @@ class World:
         self.log: list[str] = []
         self.spans: list[SimpleNamespace] = []
         self.sick = self.well = Outcome.OK
+        self.edge = 0.0  # seconds that a request takes before the provider is asked
         self.load_dies_after: float | None = None
         self.on_remove: Exception | None = None
         self.on_inject: BaseException | None = None
@@ -162,6 +163,14 @@ def test_what_fails_without_the_fault_too_is_not_blamed_on_it(experiment: Experi
     (finding,) = run(lax, world, tmp_path).findings
     assert finding.outcome == "unknown"
     assert "control run" in finding.detail
+
+
+def test_a_request_on_the_edge_is_no_control(experiment: Experiment, tmp_path: Path) -> None:
+    """Sent in the control run and hit by the fault: it must not clear the fault of its guilt."""
+    world = World()
+    world.sick, world.edge = Outcome.SOFT_FAILURE, 0.05
+    (finding,) = run(experiment, world, tmp_path).findings
+    assert finding.outcome == "fail"
 
 
 def test_an_unverified_rollback_is_never_a_pass(experiment: Experiment, tmp_path: Path) -> None:

@@ -194,7 +194,13 @@ def _judge(
 
 
 def _fails_without_fault(limit: Limit, checks: Checks, record: Record, control: Window) -> bool:
-    calm = Record(samples=record.samples, calls=record.calls, faults=[control], steady=record.steady)
+    """Judge the control run as if it were a fault, by what was over before the first fault came."""
+    calm = Record(
+        samples=[s for s in record.samples if s.ended is not None and s.ended <= control.end],
+        calls=[c for c in record.calls if c.ended <= control.end],
+        faults=[control],
+        steady=record.steady,
+    )
     return judge(limit, checks.measure(calm, limit)).outcome == "fail"
 
 

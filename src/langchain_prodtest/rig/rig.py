@@ -143,7 +143,7 @@ class Rig:
         upstream = fakes.address if fakes and _is_fake(proxy) else proxy.upstream
         found = toxiproxy.get_proxy(proxy.name)
         if found is None:
-            undo = self._watchdog.add_http("DELETE", f"{resolved.url}/proxies/{proxy.name}")
+            undo = self._watchdog.add_http("DELETE", resolved.url + client.path_of(proxy.name))
             found = toxiproxy.create(upstream=upstream, name=proxy.name, listen=proxy.listen)
             stack.callback(self._watchdog.done, undo)
             stack.callback(found.destroy)
