@@ -1,4 +1,4 @@
-"""What the documentation says is true: the tutorial runs, the reference is current, links lead somewhere."""
+"""What the documentation says is true: the tutorial runs, links lead somewhere, names are right."""
 
 import os
 import re
@@ -7,10 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import reference
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,10 +32,6 @@ def test_the_tutorial_works_when_pasted(tmp_path: Path) -> None:
     assert re.search(r"stream\.silent_truncation .* pass", said[3])
     assert "exit code 3" in said[4]
     assert "  GO   registry.example/app@sha256:2222" in said[4]
-
-
-def test_the_reference_is_current() -> None:
-    assert reference.PAGE.read_text("utf-8") == reference.page(), "run python tests/docs/reference.py"
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)

@@ -1,4 +1,4 @@
-"""Make docs/checks.md from the registries: `python tests/docs/reference.py` writes it, a test compares."""
+"""docs/checks.md is made from the registries: `python tests/docs/test_reference.py` writes it."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "checks.md"
 
 HEAD = """# Checks, metrics, experiments and defects
 
-Made from the code by `python tests/docs/reference.py`; a test holds it. `*` in the first place of a metric is
+Made from the code by `python tests/docs/test_reference.py`; a test holds it. `*` in the first place of a metric is
 the scenario (`chat.success`), in the last a quantile (`chat.ttft.p95`, `chat.e2e.p99.9`).
 
 ## How a limit is judged
@@ -57,6 +57,10 @@ def _metric(metric: Metric) -> str:
 
 When it fails: {metric.remedy}
 """
+
+
+def test_the_reference_is_current() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run python tests/docs/test_reference.py"
 
 
 if __name__ == "__main__":
