@@ -49,7 +49,7 @@ def server() -> Iterator[FakeServer]:
 
 
 def server_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("fake providers")]
+    return [thread.name for thread in threading.enumerate() if thread.name == "fake providers"]
 
 
 def sockets() -> int:

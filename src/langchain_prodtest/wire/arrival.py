@@ -57,7 +57,7 @@ class Reader:
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
-        self._head_size = self._body_size = 0
+        self._body_size = 0
 
     def feed(self, data: bytes) -> None:
         """Parse `data`; whatever it is, nothing is raised."""
@@ -84,7 +84,6 @@ class Reader:
 
     def _header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name, value))
-        self._head_size += len(name) + len(value) + 4
 
     def _headers_complete(self) -> None:
         self._in_head = False
@@ -95,10 +94,16 @@ class Reader:
                     length = int(value)
                 case b"expect":
                     self.expects = value.lower() == b"100-continue"
-        if self._head_size + len(self._target) > self._limits.head_bytes:
+        if (
+            self._fed + self._fed_now > self._limits.head_bytes
+            and self._head_size() > self._limits.head_bytes
+        ):
             self._reject_head()
         elif length > self._limits.body_bytes:
             self._reject_body()
+
+    def _head_size(self) -> int:
+        return len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)
 
     def _body_data(self, data: bytes) -> None:
         self.expects = False

@@ -2,6 +2,8 @@
 
 from typing import Literal, NamedTuple, Protocol
 
+import msgspec
+
 from langchain_prodtest.script import Reply, Request
 
 __all__ = ["Codec", "Event", "Head", "Rejected"]
@@ -20,7 +22,7 @@ class Head(NamedTuple):
     received: float
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One event of a stream, encoded.
 
     `open` events come before the model has said anything, a `piece` carries a part of the answer and is

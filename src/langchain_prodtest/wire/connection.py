@@ -126,8 +126,10 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()  # a close with unread data would be a reset, and lose the answer
             self._deadline = self._loop.call_later(_LINGER, self._transport.abort)
         elif keep and ending == "end":
-            self._expect_request()
-            self._loop.call_soon(self._answer_next)
+            if self._reader.arrived:
+                self._loop.call_soon(self._answer_next)
+            else:
+                self._expect_request()
         else:
             self._transport.close()
 

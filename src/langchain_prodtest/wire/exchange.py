@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+import msgspec
+
 from langchain_prodtest.measure import now
 from langchain_prodtest.script import Call, ClosedBy, Request
 from langchain_prodtest.wire.framing import Write
@@ -12,7 +14,6 @@ __all__ = ["Exchange", "call_of"]
 
 _EARLY = 0.0005  # seconds; a write due this soon goes with the one before, which spares a wake-up
 _FEW = 16 * 1024  # bytes that any socket takes at once
-_FIELDS = Request.__struct_fields__
 
 
 class Exchange:
@@ -113,7 +114,12 @@ def call_of(
     unexpected: bool = False,
 ) -> Call:
     """Return the exchange finished now; the journal numbers it."""
-    fields = {name: getattr(request, name) for name in _FIELDS}
     return Call(
-        id=0, ended=now(), bytes=bytes, status=status, closed_by=closed_by, unexpected=unexpected, **fields
+        **msgspec.structs.asdict(request),
+        id=0,
+        ended=now(),
+        bytes=bytes,
+        status=status,
+        closed_by=closed_by,
+        unexpected=unexpected,
     )

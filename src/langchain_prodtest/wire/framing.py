@@ -4,7 +4,10 @@ import time
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import NamedTuple
+from itertools import groupby
+from operator import itemgetter
+
+import msgspec
 
 from langchain_prodtest.wire.response import Response
 
@@ -15,7 +18,7 @@ _LAST_CHUNK = b"0\r\n\r\n"
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
-class Write(NamedTuple):
+class Write(msgspec.Struct, frozen=True, gc=False):
     """Bytes for the socket, due `at` seconds after the request; `body` of them are bytes of the body."""
 
     at: float
@@ -26,8 +29,8 @@ class Write(NamedTuple):
 def frame(response: Response, *, keep_alive: bool, chunks: bool) -> list[Write]:
     """Return the writes that send `response`: its head, its parts, and where it ends well the last chunk.
 
-    A stream is chunked, one chunk an event; where the client cannot read chunks (HTTP/1.0), and so cannot
-    keep the connection either, the close ends it.
+    A stream is chunked, one chunk an event; what is due at the same time is one write. Where the client
+    cannot read chunks (HTTP/1.0), and so cannot keep the connection either, the close ends the stream.
     """
     if not response.head:
         return []
@@ -44,11 +47,16 @@ def _stream(response: Response, keep_alive: bool, chunks: bool) -> list[Write]:
         head = _head(response, "", keep_alive=False)
         return [Write(0.0, head, 0), *(Write(at, data, len(data)) for at, data in response.parts)]
     writes = [Write(0.0, _head(response, "transfer-encoding: chunked", keep_alive), 0)]
-    for at, data in response.parts:
-        writes.append(Write(at, b"%x\r\n%b\r\n" % (len(data), data), len(data)))
+    for at, parts in groupby(response.parts, key=itemgetter(0)):
+        events = [data for _, data in parts]
+        writes.append(Write(at, _chunked(events), sum(map(len, events))))
     if response.ending == "end":
         writes.append(Write(writes[-1].at + response.pause, _LAST_CHUNK, 0))
     return writes
+
+
+def _chunked(events: list[bytes]) -> bytes:
+    return b"".join([b"%x\r\n%b\r\n" % (len(data), data) for data in events])
 
 
 def _head(response: Response, framing: str, keep_alive: bool) -> bytes:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -101,7 +102,12 @@ def _readable(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return the headers as text; of those that carry credentials, only that they are there."""
     readable: dict[str, str] = {}
     for raw_name, raw_value in headers:
-        name = raw_name.decode("latin-1").lower()
+        name = _lower(raw_name)
         value = "present" if name in _SECRETS else raw_value.decode("latin-1")
         readable[name] = f"{readable[name]}, {value}" if name in readable else value
     return readable
+
+
+@lru_cache(maxsize=1024)
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()

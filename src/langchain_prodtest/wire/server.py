@@ -91,7 +91,7 @@ class FakeServer:
                 finally:
                     ready.set()
 
-        self._thread = threading.Thread(target=run, name=f"fake providers {self.address}", daemon=True)
+        self._thread = threading.Thread(target=run, name="fake providers", daemon=True)
         self._thread.start()
         ready.wait()
         if failure:
