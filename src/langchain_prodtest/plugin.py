@@ -66,19 +66,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(recorder_for(config, folder, _refused(config)), "prodtest-recorder")
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """File what tries to leave under the test that runs."""
-    network = item.config.stash.get(NETWORK, None)
-    if network is None:
-        return (yield)
-    network.when = _during(item)
-    try:
-        return (yield)
-    finally:
-        network.when = f"after {item.nodeid}"
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Read the test's marker, and allow what it allows."""
@@ -87,7 +74,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         item.stash[OPTIONS] = read_options(item)
     if NETWORK in item.config.stash:
-        _allow(item)
+        _begin(item)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -122,7 +109,8 @@ def pytest_runtest_makereport(
 def pytest_testnodedown(node: object) -> None:
     """Take over what an xdist worker saw outside of its tests."""
     config: pytest.Config = node.config  # type: ignore[attr-defined]
-    _refused(config).extend(getattr(node, "workeroutput", {}).get(EGRESS, []))
+    seen = getattr(node, "workeroutput", {}).get(EGRESS, [])
+    _refused(config).extend(text for text in seen if text not in _refused(config))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -185,8 +173,7 @@ def _closed_network(request: pytest.FixtureRequest) -> Iterator[None]:
     if network.is_closed:
         yield
         return
-    network.when = _during(request.node)
-    _allow(request.node)
+    _begin(request.node)
     with network.closed():
         yield
 
@@ -213,11 +200,13 @@ def _during(item: pytest.Item) -> str:
     return f"during {item.nodeid}"
 
 
-def _allow(item: pytest.Item) -> None:
+def _begin(item: pytest.Item) -> None:
+    """File what tries to leave under this test, and allow what its markers allow."""
     from langchain_prodtest.isolation.policy import apply_policy
 
-    options = item.stash.get(OPTIONS, None)
-    apply_policy(item.config.stash[NETWORK], item, options.allow_hosts if options else [])
+    network, options = item.config.stash[NETWORK], item.stash.get(OPTIONS, None)
+    network.when = _during(item)
+    apply_policy(network, item, options.allow_hosts if options else [])
 
 
 def _refused(config: pytest.Config) -> list[str]:
@@ -231,7 +220,9 @@ def _problems(item: pytest.Item) -> list[str]:
     if NETWORK in item.config.stash:
         from langchain_prodtest.isolation.attempt import describe
 
-        attempts = item.config.stash[NETWORK].take(_during(item))
+        network = item.config.stash[NETWORK]
+        network.when = f"after {item.nodeid}"
+        attempts = network.take(_during(item))
         problems += [describe(same, swallowed=passed) for same in attempts]
         if problems:
             item.stash[REFUSED] = list(problems)

@@ -112,7 +112,7 @@ class Recorder:
         if outcome in _BAD:
             crash = getattr(report.longrepr, "reprcrash", None)
             text = crash.message if crash else report.longreprtext
-            self.failures.setdefault(test, text.strip().split("\n")[0] or outcome)
+            self.failures.setdefault(test, text.strip().split("\n")[0].removeprefix("Failed: ") or outcome)
 
 
 def _outcome(report: pytest.TestReport) -> str:

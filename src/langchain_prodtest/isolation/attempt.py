@@ -15,6 +15,7 @@ __all__ = ["Attempt", "describe", "witness"]
 STDLIB = sysconfig.get_path("stdlib")
 OURS = str(Path(__file__).parent.parent)
 PACKAGES = ("site-packages", "dist-packages")
+RUNNER = ("pytest", "_pytest", "pluggy", "xdist", "execnet")
 SHOWN = 4  # packages named in "through": the way from socket to caller, innermost first
 
 
@@ -116,6 +117,6 @@ def _packages(frames: list[tuple[str, int]], root: Path) -> tuple[str, ...]:
             inside = max(PACKAGES, key=lambda name: file.rfind(f"/{name}/"))
             path = file.rpartition(f"/{inside}/")[2]
             package = path.split("/")[0]
-            if package not in ("_pytest", "pluggy", "xdist", "execnet"):
+            if package not in RUNNER:
                 seen.setdefault(package, f"{path}:{number}")
     return tuple(seen.values())

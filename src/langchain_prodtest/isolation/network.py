@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,8 @@ class Network:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.when = ""
-        self.allowed: frozenset[str] = frozenset()
-        self.allow_all = False
+        self._allowed: frozenset[str] = frozenset()
+        self._allows_all = False
         self._resolved: set[str] = set()
         self._lock = threading.Lock()
         self._attempts: list[Attempt] = []
@@ -54,6 +54,11 @@ class Network:
             yield
         finally:
             _closed.remove(self)
+
+    def allow(self, hosts: Iterable[str], everything: bool = False) -> None:
+        """Allow these hosts, or everything, and nothing that was allowed before."""
+        self._allowed, self._allows_all = frozenset(hosts), everything
+        self._resolved.clear()
 
     @property
     def is_closed(self) -> bool:
@@ -71,11 +76,12 @@ class Network:
 
     def check(self, event: str, args: tuple[Any, ...]) -> None:
         """Refuse the attempt that an audit event announces, unless its target is allowed."""
+        __tracebackhide__ = True
         how, host, port = _target(event, args)
-        if not host or self.allow_all or _is_local(host):
+        if not host or self._allows_all or _is_local(host):
             return
         is_name = not _is_address(host)
-        if host in self.allowed or host in self._resolved:
+        if host in self._allowed or host in self._resolved:
             if is_name and how == "look-up":
                 self._remember_addresses(host)
             return
@@ -112,7 +118,7 @@ _HOW = {
     "socket.sendmsg": "datagram",
     "socket.getaddrinfo": "look-up",
     "socket.gethostbyname": "look-up",
-    "socket.gethostbyaddr": "look-up",
+    "socket.gethostbyaddr": "reverse look-up",
 }
 
 
@@ -125,6 +131,7 @@ def _install_hook() -> None:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
+    __tracebackhide__ = True
     if event in _HOW:
         for network in _closed[-1:]:
             network.check(event, args)
@@ -133,7 +140,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 def _target(event: str, args: tuple[Any, ...]) -> tuple[str, str, int | None]:
     """Return what is tried, the host ("" when it is none of the network's) and the port of an audit event."""
     how = _HOW[event]
-    if how == "look-up":
+    if how.endswith("look-up"):
         port = args[1] if event == "socket.getaddrinfo" else None
         return how, _text(args[0]), _number(port)
     sock, address = args[0], args[1]
@@ -143,11 +150,12 @@ def _target(event: str, args: tuple[Any, ...]) -> tuple[str, str, int | None]:
 
 
 def _text(host: object) -> str:
-    return bytes(host).decode("idna") if isinstance(host, bytes | bytearray) else str(host or "")
+    return host.decode("utf-8", "replace") if isinstance(host, bytes | bytearray) else str(host or "")
 
 
 def _number(port: object) -> int | None:
-    return int(port) if isinstance(port, int | str | bytes) and str(port).isdigit() else None
+    text = _text(port)
+    return int(text) if text.isdigit() else None
 
 
 def _is_address(host: str) -> bool:

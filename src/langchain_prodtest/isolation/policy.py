@@ -11,8 +11,7 @@ __all__ = ["apply_policy"]
 
 def apply_policy(network: Network, item: pytest.Item, allow_hosts: Sequence[str]) -> None:
     """Allow on `network` what the test's own `allow_hosts` and pytest-socket's settings allow."""
-    network.allowed = frozenset([*allow_hosts, *_hosts_of_pytest_socket(item)])
-    network.allow_all = _is_opened_by_pytest_socket(item)
+    network.allow([*allow_hosts, *_hosts_of_pytest_socket(item)], _is_opened_by_pytest_socket(item))
 
 
 def _hosts_of_pytest_socket(item: pytest.Item) -> Iterable[str]:

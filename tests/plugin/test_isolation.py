@@ -1,0 +1,180 @@
+"""Every attempt to leave fails the test that made it, from any thread, swallowed or not."""
+
+from collections.abc import Callable
+
+import pytest
+
+Run = Callable[..., pytest.RunResult]
+
+
+LEAKS = """
+    import asyncio, os, socket, threading
+    import _socket
+    import urllib.request
+    import pytest
+
+    connect = socket.socket.connect          # saved before the test, as libraries do
+
+    def swallow(function):
+        try:
+            function()
+        except OSError:
+            pass
+
+    def test_swallowed():
+        swallow(lambda: socket.create_connection(("192.0.2.1", 443), timeout=1))
+
+    def test_daemon_thread():
+        thread = threading.Thread(target=swallow, args=[test_swallowed], name="tracer", daemon=True)
+        thread.start()
+        thread.join()
+
+    def test_look_up_only():
+        swallow(lambda: socket.getaddrinfo("api.invalid", 443))
+
+    def test_datagram():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            swallow(lambda: sock.sendto(b"x", ("192.0.2.1", 53)))
+
+    def test_saved_method():
+        with socket.socket() as sock:
+            swallow(lambda: connect(sock, ("192.0.2.1", 443)))
+
+    def test_c_module():
+        sock = _socket.socket()
+        swallow(lambda: sock.connect(("192.0.2.1", 443)))
+        sock.close()
+
+    def test_event_loop():
+        swallow(lambda: asyncio.run(asyncio.open_connection("192.0.2.1", 443)))
+
+    def test_executor():
+        async def look_up():
+            await asyncio.get_running_loop().getaddrinfo("api.invalid", 443)
+        swallow(lambda: asyncio.run(look_up()))
+
+    def test_urllib():
+        swallow(lambda: urllib.request.urlopen("http://api.invalid/"))
+"""
+
+
+def test_planted_leaks_each_fail_their_own_test(pytester: pytest.Pytester, run_both: Run) -> None:
+    pytester.makepyfile(test_leaks=LEAKS)
+    result = run_both("-p", "langchain_prodtest", "-q")
+    result.assert_outcomes(passed=9, errors=9)
+    text = result.stdout.str()
+    for said in (
+        "A network call tried to leave the test: 192.0.2.1:443\n",
+        "A network call tried to leave the test: 192.0.2.1:53\n",
+        "A network call tried to leave the test: api.invalid:443\n",
+        '  connect from thread "tracer"\n',
+        "  during test_leaks.py::test_datagram, at test_leaks.py:",
+        "  The error was swallowed, so the test itself passed.\n",
+        'or allow the host: @pytest.mark.prodtest(allow_hosts=["192.0.2.1"])\n',
+    ):
+        assert said in text
+
+
+def test_an_error_that_was_not_swallowed_is_told_too(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(
+        """
+        import socket
+
+        def test_raises():
+            socket.create_connection(("192.0.2.1", 443))
+        """
+    )
+    result = run("-p", "langchain_prodtest")
+    result.assert_outcomes(failed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        ["*A network call tried to leave the test*", "*EgressError: connect 192.0.2.1*"]
+    )
+    result.stdout.no_fnmatch_line("*The error was swallowed*")
+
+
+def test_loopback_and_allowed_hosts_pass(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(
+        """
+        import socket
+        import pytest
+
+        def test_loopback():
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                socket.create_connection(("localhost", server.getsockname()[1])).close()
+
+        def test_unix_pair():
+            for sock in socket.socketpair():
+                sock.close()
+
+        @pytest.mark.prodtest(allow_hosts=["192.0.2.1"])
+        def test_allowed():
+            with pytest.raises(OSError, match="unreachable"):
+                socket.create_connection(("192.0.2.1", 443), timeout=1)
+
+        @pytest.mark.enable_socket
+        def test_opened_by_pytest_socket():
+            with pytest.raises(OSError, match="unreachable"):
+                socket.create_connection(("192.0.2.2", 443), timeout=1)
+        """
+    )
+    run("-p", "langchain_prodtest").assert_outcomes(passed=4)
+
+
+def test_an_attempt_outside_of_tests_fails_the_run(pytester: pytest.Pytester, run_both: Run) -> None:
+    pytester.makepyfile(
+        test_outside="""
+        import socket
+
+        def test_fine():
+            pass
+
+        try:
+            socket.getaddrinfo("at-import.invalid", 80)
+        except OSError:
+            pass
+        """,
+        conftest="""
+        import pytest, socket
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_logfinish():
+            try:
+                socket.getaddrinfo("between.invalid", 80)
+            except OSError:
+                pass
+        """,
+    )
+    result = run_both("-p", "langchain_prodtest")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*ERROR: network calls outside of tests*"])
+    result.stdout.fnmatch_lines_random(
+        [
+            "A network call tried to leave the test: at-import.invalid:80*",
+            "  during collection*",
+            "A network call tried to leave the test: between.invalid:80*",
+            "  after test_outside.py::test_fine*",
+        ]
+    )
+
+
+def test_the_fakes_close_the_network_for_their_own_test_only(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(
+        """
+        import socket
+        import pytest
+
+        def leave():
+            with pytest.raises(OSError):
+                socket.create_connection(("192.0.2.1", 443), timeout=1)
+
+        def test_closed(fake_chat):
+            leave()
+
+        def test_open_again():
+            leave()
+        """
+    )
+    result = run()
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_closed*"])
