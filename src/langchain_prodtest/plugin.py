@@ -8,9 +8,12 @@ import importlib
 import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from langchain_prodtest.rig.named import is_named
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from langchain_prodtest.fakes.providers import FakeProviders
     from langchain_prodtest.isolation.network import Network
     from langchain_prodtest.marker import Options
+    from langchain_prodtest.rig.items import ExperimentFile
 
 __all__: list[str] = []
 
@@ -66,10 +70,20 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(recorder_for(config, folder, _refused(config)), "prodtest-recorder")
 
 
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "ExperimentFile | None":
+    """Collect an experiment where the command line names it or its folder."""
+    if file_path.suffix != ".toml" or not is_named(file_path, parent.config):
+        return None
+    from langchain_prodtest.rig.items import ExperimentFile
+
+    made: ExperimentFile = ExperimentFile.from_parent(parent, path=file_path)
+    return made
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Read the test's marker, and allow what it allows."""
-    if NETWORK in item.config.stash or item.get_closest_marker("prodtest"):
+    if item.get_closest_marker("prodtest"):
         from langchain_prodtest.marker import read_options
 
         item.stash[OPTIONS] = read_options(item)

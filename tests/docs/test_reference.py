@@ -12,8 +12,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "checks.md"
 
 HEAD = """# Checks, metrics, experiments and defects
 
-Made from the code by `python tests/docs/test_reference.py`; a test holds it. `*` in the first place of a metric is
-the scenario (`chat.success`), in the last a quantile (`chat.ttft.p95`, `chat.e2e.p99.9`).
+Made from the code by `python tests/docs/test_reference.py`; a test holds it. `*` in the first place of a
+metric is the scenario (`chat.success`), in the last a quantile (`chat.ttft.p95`, `chat.e2e.p99.9`).
 
 ## How a limit is judged
 

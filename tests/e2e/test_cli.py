@@ -2,15 +2,19 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from langchain_prodtest.rig.bundled import bundled
+from langchain_prodtest.rig.service import free_port
+from langchain_prodtest.toxiproxy.client import Toxiproxy
 
 OUTAGE = """
 title = "Outage"
@@ -185,27 +189,35 @@ def test_a_killed_experiment_leaves_no_process(tmp_path: Path) -> None:
     assert gone(below, 40)
 
 
-def test_a_killed_experiment_leaves_no_fault_on_a_given_toxiproxy(tmp_path: Path) -> None:
-    """kill -9 while a proxy is down: the watchdog removes what the run made there."""
-    server = subprocess.Popen(
-        [sys.executable, "-m", "langchain_prodtest.toxiproxy", "--port", "0"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert server.stdout is not None
-        url = server.stdout.readline().split()[-1]
-        process = start_outage(tmp_path, env={"TOXIPROXY_URL": url})
-        time.sleep(1)
-        from langchain_prodtest.toxiproxy.client import Toxiproxy
+@pytest.fixture(params=["embedded", "real"])
+def given(request: pytest.FixtureRequest) -> Iterator[Toxiproxy]:
+    """A Toxiproxy that is not the experiment's own."""
+    if request.param == "embedded":
+        command = [sys.executable, "-m", "langchain_prodtest.toxiproxy", "--port"]
+    else:
+        program = shutil.which("toxiproxy-server")
+        if program is None:
+            pytest.skip("no toxiproxy-server on PATH; `make toxiproxy` builds it")
+        command = [program, "-host", "127.0.0.1", "-port"]
+    port = free_port()
+    server = subprocess.Popen([*command, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    toxiproxy = Toxiproxy(f"http://127.0.0.1:{port}")
+    while not toxiproxy.running():
+        assert server.poll() is None
+        time.sleep(0.05)
+    yield toxiproxy
+    server.terminate()
+    server.wait()
 
-        assert [p.enabled for p in Toxiproxy(url).proxies().values() if p.name == "openai"] == [False]
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=60)
-        end = time.monotonic() + 40
-        while (left := Toxiproxy(url).proxies()) and time.monotonic() < end:
-            time.sleep(0.2)
-        assert left == {}
-    finally:
-        server.terminate()
-        server.communicate(timeout=10)
+
+def test_a_killed_experiment_leaves_no_fault_on_a_given_toxiproxy(tmp_path: Path, given: Toxiproxy) -> None:
+    """kill -9 of the process group while a proxy is down: the watchdog removes what the run made there."""
+    process = start_outage(tmp_path, env={"TOXIPROXY_URL": given.url})
+    while given.proxies()["openai"].enabled:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    end = time.monotonic() + 40
+    while (left := given.proxies()) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert left == {}

@@ -5,10 +5,9 @@ import sys
 import sysconfig
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-
-import msgspec
 
 __all__ = ["Attempt", "describe", "witness"]
 
@@ -19,7 +18,8 @@ RUNNER = ("pytest", "_pytest", "pluggy", "xdist", "execnet")
 SHOWN = 4  # packages named in "through": the way from socket to caller, innermost first
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)  # not a msgspec.Struct: every active run pays for this import
+class Attempt:
     """A refused connection, datagram or look-up.
 
     `through` holds the innermost line in each package on the way, innermost package first; `line` is the

@@ -13,16 +13,7 @@ from langchain_prodtest.evidence import Evidence
 from langchain_prodtest.rig.experiments import rig_config, run_folder
 from langchain_prodtest.rig.rig import Rig
 
-__all__ = ["ExperimentFile", "is_named"]
-
-
-def is_named(path: Path, config: pytest.Config) -> bool:
-    """Tell whether the command line names this file or its very folder; an experiment never runs unasked."""
-    if config.args_source is not pytest.Config.ArgsSource.ARGS:
-        return False
-    start = config.invocation_params.dir
-    named = {(start / arg.split("::")[0]).resolve() for arg in config.args}
-    return path.resolve() in named or path.resolve().parent in named
+__all__ = ["ExperimentFile"]
 
 
 class ExperimentFile(pytest.File):

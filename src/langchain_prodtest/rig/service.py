@@ -70,8 +70,9 @@ class Service:
         """End the process: SIGTERM, then SIGKILL after a while."""
         with self._lock:
             self._stopping = True
-        if self._process is not None:
-            end(self._process, seconds=10)
+            process, self._process = self._process, None
+        if process is not None:
+            end(process, seconds=10)
             self._release()
 
     def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
