@@ -62,6 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
         network.when = "during collection"
         closed = ExitStack()
         closed.enter_context(network.closed())
+        if config.pluginmanager.has_plugin("socket"):
+            from langchain_prodtest.isolation.refusals import journalled_refusals
+
+            closed.enter_context(journalled_refusals(network))
         config.add_cleanup(closed.close)
     folder = config.getoption("--prodtest-evidence") or os.environ.get("PRODTEST_RUN")
     if folder and not _is_worker(config):

@@ -178,3 +178,41 @@ def test_the_fakes_close_the_network_for_their_own_test_only(pytester: pytest.Py
     result = run()
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_closed*"])
+
+
+def test_what_pytest_socket_refuses_fails_the_test_too(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(
+        """
+        import socket
+        import pytest
+
+        @pytest.mark.filterwarnings("ignore:A test tried")
+        @pytest.mark.disable_socket
+        def test_look_up():
+            try:
+                socket.create_connection(("api.invalid", 443))
+            except RuntimeError:
+                pass
+
+        @pytest.mark.filterwarnings("ignore:A test tried")
+        @pytest.mark.allow_hosts(["127.0.0.1"])
+        def test_connect():
+            with socket.socket() as sock:
+                try:
+                    sock.connect(("192.0.2.1", 443))
+                except RuntimeError:
+                    pass
+
+        @pytest.mark.filterwarnings("ignore:A test tried")
+        @pytest.mark.allow_hosts(["192.0.2.1"])
+        def test_loopback_is_no_egress():
+            with socket.socket() as sock:
+                with pytest.raises(RuntimeError):
+                    sock.connect(("127.0.0.1", 443))
+        """
+    )
+    result = run("-p", "langchain_prodtest")
+    result.assert_outcomes(passed=3, errors=2)
+    text = result.stdout.str()
+    assert "A network call tried to leave the test: api.invalid\n" in text
+    assert "A network call tried to leave the test: 192.0.2.1\n" in text

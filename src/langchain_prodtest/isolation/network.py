@@ -91,7 +91,9 @@ class Network:
         raise EgressError(f"{how} {host}{f':{port}' if port else ''} was refused: the network is closed")
 
     def report(self, host: str, port: int | None, how: str) -> None:
-        """Journal an attempt of the calling thread."""
+        """Journal an attempt of the calling thread, unless it would have stayed on this machine."""
+        if not host or _is_local(host):
+            return
         attempt = witness(host, port, how, self.when, self.root)
         with self._lock:
             self._attempts.append(attempt)
