@@ -12,14 +12,17 @@ import pytest
 PACKAGE = "langchain_prodtest"
 SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 
-CORE = {"config", "errors", "evidence", "limit", "measure", "outcome", "record", "script", "statistics"}
+CORE = {
+    *("config", "errors", "evidence", "limit", "measure", "numbers", "outcome", "record", "script"),
+    *("statistics", "table"),
+}
 PARTS = {
     "audit": set[str](),
     "chaos": {"msgspec"},
     "checks": set[str](),
     "fakes": {"langchain_core", "msgspec", "pydantic"},
     "gate": {"msgspec"},
-    "isolation": {"msgspec", "pytest"},
+    "isolation": {"pytest", "pytest_socket"},
     "load": {"httptools", "locust", "msgspec"},
     "snapshots": {"langchain_core", "syrupy"},
     "toxiproxy": {"httptools", "uvloop"},

@@ -156,8 +156,8 @@ def chaos_run(
             click.echo("\n".join([f"{experiment.name}: {experiment.title}", *experiment.plan()]))
         return 0
     _need_extra("load", "locust")
-    from langchain_prodtest.gate.report import table
     from langchain_prodtest.rig.experiments import run_experiments
+    from langchain_prodtest.table import table
 
     def say(text: str) -> None:
         if not quiet:
@@ -196,7 +196,7 @@ def gate(runs: Sequence[Path], config_path: Path | None, as_json: bool) -> int:
 def audit(files: Sequence[Path], config_path: Path | None, out: Path | None) -> int:
     """Audit Dockerfiles and write the findings as evidence."""
     from langchain_prodtest import audit as part
-    from langchain_prodtest.gate.report import table
+    from langchain_prodtest.table import table
 
     config = _find(config_path)
     run = Run.create(out or config.root / ".prodtest")

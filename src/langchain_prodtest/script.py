@@ -28,6 +28,7 @@ __all__ = [
     "answer_for",
     "find_nonce",
     "new_nonce",
+    "text_of",
 ]
 
 
@@ -189,7 +190,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
             self.provider in ("", request.provider)
             and self.operation in ("", request.operation)
             and self.model in ("", request.model)
-            and (not self.contains or self.contains in _text_of(request.messages))
+            and (not self.contains or self.contains in text_of(request.messages))
         )
 
 
@@ -336,7 +337,8 @@ def answer_for(nonce: str) -> str:
     return " ".join([f"[{nonce or 'no-nonce'}]", *(f"w{i:02d}" for i in range(TOKENS)), "end."])
 
 
-def _text_of(messages: list[dict[str, Any]]) -> str:
+def text_of(messages: list[dict[str, Any]]) -> str:
+    """Return the text of all messages, one a line; blocks that are not text are left out."""
     return "\n".join(_content_text(message.get("content")) for message in messages)
 
 

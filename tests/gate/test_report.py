@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 
 from langchain_prodtest.evidence import Subject
-from langchain_prodtest.gate import Unknown, Verdict, describe, table, write_reports
+from langchain_prodtest.gate import Unknown, Verdict, describe, write_reports
 from langchain_prodtest.limit import Finding, judge, parse_limit
 from langchain_prodtest.measure import Measurement
+from langchain_prodtest.table import table
 
 
 def finding(metric: str, text: str, **numbers: Any) -> Finding:
@@ -29,37 +30,6 @@ SUBJECT = Subject("rev", "demo@sha256:1f0c", "cfg")
 
 def verdict(decision: Any, findings: list[Finding], **more: Any) -> Verdict:
     return Verdict(decision=decision, subject=SUBJECT, findings=findings, runs=[".prodtest/r"], **more)
-
-
-def test_the_table() -> None:
-    assert table(FINDINGS).splitlines() == [
-        "  check                   measured   limit     interval        n",
-        "  chat.ttft.p95           312 ms     <= 1.5s   [290, 340] ms   300   pass",
-        "  chat.success            100 %      >= 98%    [99.0, 100] %   300   pass",
-        "  retry.amplification     2.0        <= 3      worst 3         120   pass",
-        "  stream.masked_failure   0          == 0      <= 1.5 %        200   pass",
-        "  recovery.rto            3.2 s      <= 15s    1 repeat              pass",
-    ]
-
-
-def test_a_failure_is_followed_by_what_happened_and_the_remedy() -> None:
-    _, row, *lines = table([FAILED]).splitlines()
-    assert row.split() == ["retry.amplification", "9.0", "<=", "3", "worst", "9", "120", "FAIL"]
-    assert lines == [
-        f"      {DETAIL}",
-        "      Keep one retry layer: max_retries=0 on the model, or drop the middleware.",
-    ]
-
-
-def test_a_finding_without_numbers_has_empty_columns() -> None:
-    _, row, where = table([Finding(check="tests.failed", outcome="fail", where="test_x.py:3")]).splitlines()
-    assert row.split() == ["tests.failed", "FAIL"]
-    assert where == "      test_x.py:3"
-
-
-def test_nobody_measured_it_shows_the_limit() -> None:
-    row = table([judge(parse_limit("recovery.rto", "<= 15s"), None)]).splitlines()[1]
-    assert row.split() == ["recovery.rto", "<=", "15s", "unknown"]
 
 
 def test_go_ends_in_the_image_and_the_evidence() -> None:

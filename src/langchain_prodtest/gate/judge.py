@@ -32,6 +32,7 @@ class Unknown(msgspec.Struct, frozen=True):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the gate decided about `subject`, and all that it rests on.
 
+    `sources` has the evidence id (`chaos/black-hole`) of each finding.
     `problems` has a sentence for each piece of evidence that is damaged, missing, old or about something
     else; `notes` has one for each run that a newer one replaced; `runs` are the folders that were read.
     """
@@ -39,6 +40,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     decision: Decision
     subject: Subject
     findings: list[Finding]
+    sources: list[str] = []
     problems: list[str] = []
     resolves: list[Unknown] = []
     notes: list[str] = []
@@ -65,7 +67,8 @@ def decide(paths: Sequence[Path], config: Config, now: float) -> Verdict:
         problems += _timing(record, parse_duration(config.gate.max_age), now)
         problems += _content(record)
     problems += _missing(records, config.gate.require)
-    findings = [_located(finding, record) for record in records for finding in record.evidence.findings]
+    pairs = [(record, finding) for record in records for finding in record.evidence.findings]
+    findings = [_located(finding, record) for record, finding in pairs]
     unknown = [_unknown(finding) for finding in findings if finding.outcome == "unknown"]
     decision: Decision = "HOLD" if problems or unknown or not findings else "GO"
     if any(f.outcome == "fail" for record in records if record.sound for f in record.evidence.findings):
@@ -74,6 +77,7 @@ def decide(paths: Sequence[Path], config: Config, now: float) -> Verdict:
         decision=decision,
         subject=subject,
         findings=findings,
+        sources=[record.evidence.id for record, _ in pairs],
         problems=problems,
         resolves=unknown,
         notes=notes,

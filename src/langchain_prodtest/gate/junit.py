@@ -3,8 +3,8 @@
 import xml.etree.ElementTree as ET
 
 from langchain_prodtest.gate.judge import Verdict
-from langchain_prodtest.gate.numbers import printable
 from langchain_prodtest.limit import Finding
+from langchain_prodtest.numbers import printable
 
 __all__ = ["render"]
 

@@ -15,9 +15,9 @@ from langchain_prodtest.load import judge
 from langchain_prodtest.load.arrivals import Arrivals
 from langchain_prodtest.load.options import Plan
 from langchain_prodtest.load.stream import Client
-from langchain_prodtest.load.table import table
 from langchain_prodtest.measure import Sample, now
 from langchain_prodtest.outcome import GOOD
+from langchain_prodtest.table import table
 
 __all__ = ["UNPROVEN", "Session"]
 

@@ -12,6 +12,7 @@ from langchain_prodtest.config import find_config, load_config
 from langchain_prodtest.evidence import Evidence
 from langchain_prodtest.rig.experiments import rig_config, run_folder
 from langchain_prodtest.rig.rig import Rig
+from langchain_prodtest.table import table
 
 __all__ = ["ExperimentFile"]
 
@@ -41,8 +42,6 @@ class ExperimentItem(pytest.Item):
         bench = self.config.stash[BENCH]
         evidence = bench.run(self.experiment)
         if not evidence.complete or any(finding.outcome != "pass" for finding in evidence.findings):
-            from langchain_prodtest.gate.report import table
-
             unknown = [
                 f"{f.check} is unknown: {f.detail}" for f in evidence.findings if f.outcome == "unknown"
             ]

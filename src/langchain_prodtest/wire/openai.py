@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from langchain_prodtest.script import Reply, Request, ToolCall, Usage, find_nonce
-from langchain_prodtest.script import _text_of as text_of
+from langchain_prodtest.script import text_of as text_of
 from langchain_prodtest.wire.codec import Event, Head, Rejected
 
 __all__ = ["OpenAI"]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from langchain_prodtest.gate.numbers import certainty, count, limit, measured, printable
 from langchain_prodtest.limit import Limit, parse_limit
 from langchain_prodtest.measure import Measurement
+from langchain_prodtest.numbers import certainty, count, limit, measured, printable
 
 
 def of(metric: str, value: float | None, n: int = 300, **more: object) -> Measurement:
