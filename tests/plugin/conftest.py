@@ -12,6 +12,8 @@ Run = Callable[..., pytest.RunResult]
 
 # Plugins that other packages bring and that cost seconds of start-up; none of them is under test.
 OTHERS = ("asyncio", "anyio", "hypothesispytest", "langsmith_plugin", "locust")
+# What the run that these tests belong to would tell the one under test.
+OUTER = ("PRODTEST_RUN", "PRODTEST_REVISION", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER")
 LOOPBACK_UP = 'ip link set lo up; exec "$@"'
 
 
@@ -28,8 +30,8 @@ def _sealed_off() -> tuple[str, ...]:
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run pytest with these arguments, sealed off from the network."""
-    monkeypatch.delenv("PRODTEST_RUN", raising=False)
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    for name in OUTER:
+        monkeypatch.delenv(name, raising=False)
 
     def run_pytest(*args: str) -> pytest.RunResult:
         without = [part for name in OTHERS for part in ("-p", f"no:{name}")]
