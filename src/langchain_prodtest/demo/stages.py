@@ -59,14 +59,15 @@ class Stages:
                 seconds = time.monotonic() - stage.began
                 self.took[name] = self.took.get(name, 0.0) + seconds
                 self._erase()
-                self._print(_line(stage, seconds))
+                self._print(_line(name, stage.text, seconds))
                 self._draw()
 
     def note(self, name: str, text: str, seconds: float) -> None:
         """Print a line for something that is already done."""
         with self._lock:
+            self.took[name] = seconds
             self._erase()
-            self._print(f"  {name:<10} {text:<60} {seconds:5.1f} s")
+            self._print(_line(name, text, seconds))
             self._draw()
 
     def redraw(self, stage: Stage) -> None:
@@ -86,7 +87,7 @@ class Stages:
     def _draw(self) -> None:
         if self.live:
             for stage in self._running:
-                print(_line(stage, time.monotonic() - stage.began), file=self.out)
+                print(_line(stage.name, stage.text, time.monotonic() - stage.began), file=self.out)
             self._drawn = len(self._running)
             self.out.flush()
 
@@ -96,5 +97,5 @@ class Stages:
             self._drawn = 0
 
 
-def _line(stage: Stage, seconds: float) -> str:
-    return f"  {stage.name:<10} {stage.text:<60} {seconds:5.1f} s"
+def _line(name: str, text: str, seconds: float) -> str:
+    return f"  {name:<10} {text:<60} {seconds:5.1f} s"

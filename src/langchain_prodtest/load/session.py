@@ -72,9 +72,8 @@ class Session:
         complete = self._drained and self.arrivals.whole
         self.arrivals.close()
         self._file.close()
-        if not complete:
-            settled, count = self.arrivals.settled, self.plan.count
-            self._say(f"ended early: {settled} of {count} arrivals; nothing is proven")
+        settled = f"{self.arrivals.settled} of {self.plan.count}"
+        self._say(settled if complete else f"ended early: {settled} arrivals; nothing is proven")
         if self._run is None:
             self._environment.process_exit_code = 0 if complete else UNPROVEN
         else:
