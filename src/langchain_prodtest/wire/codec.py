@@ -1,12 +1,13 @@
 """What one provider's API looks like on the wire: the only thing a new provider has to bring."""
 
-from typing import Literal, NamedTuple, Protocol
+from hashlib import blake2b
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
 from langchain_prodtest.script import Reply, Request
 
-__all__ = ["Codec", "Event", "Head", "Rejected"]
+__all__ = ["Codec", "Event", "Head", "Rejected", "digest_of", "read_object"]
 
 
 class Head(NamedTuple):
@@ -26,11 +27,13 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """One event of a stream, encoded.
 
     `open` events come before the model has said anything, a `piece` carries a part of the answer and is
-    paced, `end` events tell the client that the answer is complete.
+    paced, `end` events tell the client that the answer is complete. `marks` names what an event is the
+    carrier of, so that a Fault can leave just that out.
     """
 
     data: bytes
     kind: Literal["open", "piece", "end"]
+    marks: Literal["", "finish", "usage", "terminal"] = ""
 
 
 class Rejected(Exception):  # noqa: N818 - an answer, not a mistake
@@ -68,5 +71,24 @@ class Codec(Protocol):
     def error(self, status: int, message: str) -> bytes:
         """Return the JSON body of an error."""
 
+    def error_event(self, status: int, message: str) -> bytes:
+        """Return the error as an event of a stream that has begun, framed."""
+
     def headers(self) -> dict[str, str]:
         """Return the headers of its own that the provider adds to every answer."""
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Return the fields of a JSON object; Rejected (400) for anything else."""
+    try:
+        fields = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Rejected(400, f"We could not parse the JSON body of your request: {error}") from None
+    if not isinstance(fields, dict):
+        raise Rejected(400, "The JSON body of your request must be an object.")
+    return fields
+
+
+def digest_of(messages: object) -> str:
+    """Return what tells one conversation state from another: a hash of its JSON, in any order of keys."""
+    return blake2b(msgspec.json.encode(messages, order="deterministic"), digest_size=16).hexdigest()

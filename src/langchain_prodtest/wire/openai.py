@@ -5,19 +5,18 @@ Source: the API reference of `POST /v1/chat/completions` and the types of the `o
 
 import itertools
 import secrets
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from langchain_prodtest.script import Reply, Request, ToolCall, Usage, find_nonce
-from langchain_prodtest.script import text_of as text_of
-from langchain_prodtest.wire.codec import Event, Head, Rejected
+from langchain_prodtest.script import Reply, Request, ToolCall, find_nonce, text_of
+from langchain_prodtest.wire.codec import Event, Head, Rejected, digest_of, read_object
+from langchain_prodtest.wire.tokens import count_usage
 
 __all__ = ["OpenAI"]
 
 _encode = msgspec.json.encode
-_PIECE = 4  # characters of a token, and of a piece of streamed tool-call arguments
+_PIECE = 4  # characters of a piece of streamed tool-call arguments
 _FINGERPRINT = "fp_prodtest"
 _KINDS: dict[int, tuple[str, str | None]] = {
     401: ("invalid_request_error", "invalid_api_key"),
@@ -59,7 +58,7 @@ class OpenAI:
             headers=head.headers,
             body=fields,
             nonce=find_nonce(text_of(messages)),
-            digest=blake2b(_encode(messages, order="deterministic"), digest_size=16).hexdigest(),
+            digest=digest_of(messages),
             attempt=int(retries) + 1 if retries.isdecimal() else 1,
             attempt_source="header" if retries.isdecimal() else "digest",
             received=head.received,
@@ -82,10 +81,10 @@ class OpenAI:
         events += [Event(chunk(b'{"content":%b}' % _encode(piece)), "piece") for piece in reply.pieces()]
         for index, call in enumerate(reply.tool_calls):
             events += [Event(chunk(delta), "piece") for delta in self._deltas(index, call)]
-        events.append(Event(chunk(b"{}", _encode(reply.finish_reason)), "end"))
+        events.append(Event(chunk(b"{}", _encode(reply.finish_reason)), "end", "finish"))
         if usage is not None:
-            events.append(Event(b'%b"choices":[],"usage":%b}\n\n' % (start, _encode(usage)), "end"))
-        events.append(Event(b"data: [DONE]\n\n", "end"))
+            events.append(Event(b'%b"choices":[],"usage":%b}\n\n' % (start, _encode(usage)), "end", "usage"))
+        events.append(Event(b"data: [DONE]\n\n", "end", "terminal"))
         return events
 
     def _envelope(self, request: Request, *, with_usage: bool) -> tuple[bytes, bytes]:
@@ -150,6 +149,10 @@ class OpenAI:
         kind, code = _KINDS.get(status, ("invalid_request_error" if status < 500 else "server_error", None))
         return _encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
+    def error_event(self, status: int, message: str) -> bytes:
+        """Return the error as an event of a stream that has begun."""
+        return b"data: %b\n\n" % self.error(status, message)
+
     def headers(self) -> dict[str, str]:
         """Return the request id and the API's version."""
         return {"x-request-id": f"req_{self._new_id()}", "openai-version": "2020-10-01"}
@@ -160,12 +163,7 @@ class OpenAI:
 
 def _checked(body: bytes) -> dict[str, Any]:
     """Return the fields of a request body; Rejected says which one is wrong."""
-    try:
-        fields = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Rejected(400, f"We could not parse the JSON body of your request: {error}") from None
-    if not isinstance(fields, dict):
-        raise Rejected(400, "The JSON body of your request must be an object.")
+    fields = read_object(body)
     if not isinstance(fields.get("model"), str | None):
         raise Rejected(400, "Invalid type for 'model': expected a string.")
     messages = fields.get("messages")
@@ -185,7 +183,7 @@ def _is_objects(value: object) -> bool:
 
 
 def _usage(reply: Reply, request: Request) -> dict[str, Any]:
-    usage = reply.usage or _counted(reply, request)
+    usage = count_usage(reply, request)
     return {
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,
@@ -198,21 +196,3 @@ def _usage(reply: Reply, request: Request) -> dict[str, Any]:
             "rejected_prediction_tokens": 0,
         },
     }
-
-
-def _counted(reply: Reply, request: Request) -> Usage:
-    """Count a token for every four characters begun: of the messages' text, and of what the model says.
-
-    What it says is the text, the reasoning, and the name and arguments of each tool call.
-    """
-    reasoning = _tokens(reply.reasoning)
-    calls = sum(_tokens(call.name) + _tokens(_encode(call.args).decode()) for call in reply.tool_calls)
-    return Usage(
-        input=_tokens(text_of(request.messages)),
-        output=_tokens(reply.text) + calls + reasoning,
-        reasoning=reasoning,
-    )
-
-
-def _tokens(text: str) -> int:
-    return -(-len(text) // _PIECE)
