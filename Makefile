@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV     := .venv/bin/uv
 RUN    := .venv/bin
 
-.PHONY: demo test check bench toxiproxy clean
+.PHONY: demo test check bench standard toxiproxy clean
 
 demo: .venv/ready
 	$(RUN)/prodtest demo $(ARGS)
@@ -26,6 +26,14 @@ bench: .venv/ready
 	$(UV) sync --quiet --frozen --inexact
 	touch $@
 
+# LangChain's own standard tests against the fake providers, in an environment of their own.
+standard: .venv-standard/ready
+	.venv-standard/bin/python -m pytest tests/standard $(ARGS)
+
+.venv-standard/ready: .venv/ready
+	UV_PROJECT_ENVIRONMENT=.venv-standard $(UV) sync --quiet --frozen --group standard
+	touch $@
+
 # The real Toxiproxy, by the Go tool chain; tests and experiments use it when it is on PATH.
 toxiproxy: .venv/toxiproxy/toxiproxy-server
 .venv/toxiproxy/toxiproxy-server:
@@ -34,4 +42,4 @@ toxiproxy: .venv/toxiproxy/toxiproxy-server
 	mv .venv/toxiproxy/server $@
 
 clean:
-	rm -rf .venv dist .prodtest
+	rm -rf .venv .venv-standard dist .prodtest
