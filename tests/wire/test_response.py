@@ -90,3 +90,14 @@ def test_a_refusal_has_the_provider_s_shape() -> None:
     response = refuse(CODEC, 404, "no such thing")
     assert (response.status, response.headers["content-type"]) == (404, "application/json")
     assert json.loads(response.parts[0][1])["error"]["message"] == "no such thing"
+
+
+class Named(OpenAI):
+    def error_headers(self, status: int) -> dict[str, str]:
+        return {"x-error": f"name-of-{status}", "x-request-id": "mine"}
+
+
+def test_an_error_also_has_the_headers_that_name_it() -> None:
+    for response in (refuse(Named(), 404, "no"), scripted_error(Named(), Fault(status=404))):
+        assert (response.headers["x-error"], response.headers["x-request-id"]) == ("name-of-404", "mine")
+    assert "x-error" not in answer(Named(), Reply("yes"), request(stream=False)).headers

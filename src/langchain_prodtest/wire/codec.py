@@ -77,6 +77,9 @@ class Codec(Protocol):
     def headers(self) -> dict[str, str]:
         """Return the headers of its own that the provider adds to every answer."""
 
+    def error_headers(self, status: int) -> dict[str, str]:
+        """Return the headers that it adds to an error of this status besides."""
+
 
 def read_object(body: bytes) -> dict[str, Any]:
     """Return the fields of a JSON object; Rejected (400) for anything else."""

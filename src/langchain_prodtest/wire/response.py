@@ -68,19 +68,23 @@ def _paced(codec: Codec, reply: Reply, request: Request) -> list[Part]:
 
 def refuse(codec: Codec, status: int, message: str) -> Response:
     """Return an error in the provider's own shape."""
-    headers = {**codec.headers(), "content-type": "application/json"}
-    return Response(status=status, headers=headers, parts=[(0.0, codec.error(status, message))])
+    body = codec.error(status, message)
+    return Response(status=status, headers=_error_headers(codec, status), parts=[(0.0, body)])
 
 
 def scripted_error(codec: Codec, fault: Fault) -> Response:
     """Return the error that a Fault with a status asks for; what the Fault gives wins over the shape."""
     status = fault.status or 500
-    headers = {**codec.headers(), "content-type": "application/json"}
+    headers = _error_headers(codec, status)
     if fault.retry_after is not None:
         headers["retry-after"] = _as_given(fault.retry_after)
     headers.update({name.lower(): value for name, value in fault.headers.items()})
     body = codec.error(status, _phrase(status)) if fault.body is None else fault.body.encode()
     return Response(status=status, headers=headers, parts=[(fault.delay, body)])
+
+
+def _error_headers(codec: Codec, status: int) -> dict[str, str]:
+    return {**codec.headers(), **codec.error_headers(status), "content-type": "application/json"}
 
 
 def _as_given(retry_after: float | str) -> str:
