@@ -93,6 +93,9 @@ def test_a_refusal_has_the_provider_s_shape() -> None:
 
 
 class Named(OpenAI):
+    def answer_headers(self, reply: Reply, request: Request) -> dict[str, str]:
+        return {"x-answer": reply.text}
+
     def error_headers(self, status: int) -> dict[str, str]:
         return {"x-error": f"name-of-{status}", "x-request-id": "mine"}
 
@@ -100,4 +103,12 @@ class Named(OpenAI):
 def test_an_error_also_has_the_headers_that_name_it() -> None:
     for response in (refuse(Named(), 404, "no"), scripted_error(Named(), Fault(status=404))):
         assert (response.headers["x-error"], response.headers["x-request-id"]) == ("name-of-404", "mine")
-    assert "x-error" not in answer(Named(), Reply("yes"), request(stream=False)).headers
+        assert "x-answer" not in response.headers
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_also_has_the_headers_that_describe_it(stream: bool) -> None:
+    headers = answer(Named(), Reply("yes"), request(stream)).headers
+    assert headers["x-answer"] == "yes"
+    assert headers["x-request-id"].startswith("req_")
+    assert "x-error" not in headers

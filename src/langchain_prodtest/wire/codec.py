@@ -77,6 +77,9 @@ class Codec(Protocol):
     def headers(self) -> dict[str, str]:
         """Return the headers of its own that the provider adds to every answer."""
 
+    def answer_headers(self, reply: Reply, request: Request) -> dict[str, str]:
+        """Return the headers that it adds to a healthy answer besides."""
+
     def error_headers(self, status: int) -> dict[str, str]:
         """Return the headers that it adds to an error of this status besides."""
 

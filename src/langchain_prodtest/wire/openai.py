@@ -157,6 +157,10 @@ class OpenAI:
         """Return the request id and the API's version."""
         return {"x-request-id": f"req_{self._new_id()}", "openai-version": "2020-10-01"}
 
+    def answer_headers(self, reply: Reply, request: Request) -> dict[str, str]:
+        """Return none: the body says it all."""
+        return {}
+
     def error_headers(self, status: int) -> dict[str, str]:
         """Return none: the body says it all."""
         return {}

@@ -42,7 +42,7 @@ def answer(codec: Codec, reply: Reply, request: Request) -> Response:
     A stream opens at once, its first piece is due at `first_token`, each later one `per_chunk` after the
     one before. An answer that is not streamed comes when its last piece would have come.
     """
-    headers = codec.headers()
+    headers = {**codec.headers(), **codec.answer_headers(reply, request)}
     paced = bool(reply.first_token or reply.per_chunk)
     if request.stream:
         headers["content-type"] = codec.stream_type
