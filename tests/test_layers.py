@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 
 CORE = {
     *("config", "errors", "evidence", "limit", "measure", "numbers", "outcome", "record", "script"),
-    *("statistics", "table"),
+    *("statistics", "table", "vectors"),
 }
 PARTS = {
     "audit": set[str](),
