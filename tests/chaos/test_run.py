@@ -12,7 +12,7 @@ import pytest
 from langchain_prodtest import checks
 from langchain_prodtest.chaos.experiment import Experiment, FaultSpec, read_experiment
 from langchain_prodtest.chaos.run import Injected, LoadRun, run_experiment
-from langchain_prodtest.errors import ToxiproxyError
+from langchain_prodtest.errors import ToxiproxyError, UsageError
 from langchain_prodtest.evidence import Evidence, Run, Subject
 from langchain_prodtest.measure import Sample, now
 from langchain_prodtest.outcome import Outcome
@@ -192,6 +192,17 @@ def test_an_interrupt_undoes_everything_and_goes_on_up(experiment: Experiment, t
     evidence = msgspec.json.decode((tmp_path / "run/chaos-outage.json").read_bytes(), type=Evidence)
     assert not evidence.complete
     assert [f.outcome for f in evidence.findings] == ["unknown"]
+
+
+def test_an_experiment_that_does_not_fit_the_rig_leaves_no_evidence(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    """An unknown proxy is a mistake in the file, not a result."""
+    world = World()
+    world.on_inject = UsageError('unknown proxy "openai"')
+    with pytest.raises(UsageError):
+        run(experiment, world, tmp_path)
+    assert not (tmp_path / "run" / "chaos-outage.json").exists()
 
 
 def test_load_that_ends_early_stops_the_experiment(experiment: Experiment, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Protocol
 
 from langchain_prodtest.chaos.experiment import Experiment, FaultSpec
-from langchain_prodtest.errors import ExperimentError, ProdtestError
+from langchain_prodtest.errors import ExperimentError, ProdtestError, UsageError
 from langchain_prodtest.evidence import Evidence, Run, Subject
 from langchain_prodtest.limit import Finding, Limit, judge
 from langchain_prodtest.measure import Measurement, Sample, measure_samples, now
@@ -86,6 +86,8 @@ def run_experiment(
                 progress(ENDS[0])
             finally:
                 samples = load.samples()
+    except UsageError:
+        raise  # the experiment does not fit this rig; nothing was done, so there is nothing to write
     except ProdtestError as error:
         trouble = str(error)
         progress(ENDS[1])
