@@ -145,6 +145,12 @@ def test_steps_come_in_their_order_and_then_nothing() -> None:
     assert [script.next(request()) for _ in range(3)] == [OK, NO, None]
 
 
+def test_after_steps_that_are_not_all_the_default_comes_again() -> None:
+    script = Script()
+    script.add(NO, then_default=True)
+    assert [script.next(Request(provider="p")) for _ in range(3)] == [NO, *[Reply(answer_for(""))] * 2]
+
+
 def test_the_newest_rule_is_asked_first() -> None:
     script = Script()
     script.add(Reply("first"))

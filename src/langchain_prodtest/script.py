@@ -195,10 +195,15 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Rule:
-    """A sequence of steps for the requests that match; a rule without a sequence end repeats its step."""
+    """A sequence of steps for the requests that match; a rule without a sequence end repeats its step.
 
-    def __init__(self, match: Match, steps: Sequence[Step], repeat: bool, until: float | None) -> None:
-        self.match, self.repeat, self.until = match, repeat, until
+    Once a `final` sequence is used up, no further request is expected.
+    """
+
+    def __init__(
+        self, match: Match, steps: Sequence[Step], repeat: bool, until: float | None, final: bool
+    ) -> None:
+        self.match, self.repeat, self.until, self.final = match, repeat, until, final
         self.left = list(steps)
 
     def active(self) -> bool:
@@ -225,21 +230,25 @@ class Script:
         self._calls: list[Call] = []
         self._next_id = 0
 
-    def add(self, *steps: Step, match: Match | None = None) -> None:
-        """Answer the next matching requests with `steps`, one each, in this order."""
+    def add(self, *steps: Step, match: Match | None = None, then_default: bool = False) -> None:
+        """Answer the next matching requests with `steps`, one each, in this order.
+
+        Requests after the last step are unexpected, or with `then_default` get the default answer.
+        """
         if not steps:
             raise ScriptError("script() needs at least one Reply or Fault")
         for step in steps:
             if not isinstance(step, Reply | Fault):
                 raise ScriptError(f"script() takes Reply and Fault, not {type(step).__name__}: {step!r}")
         with self._lock:
-            self._rules.append(_Rule(match or Match(), steps, repeat=False, until=None))
+            rule = _Rule(match or Match(), steps, repeat=False, until=None, final=not then_default)
+            self._rules.append(rule)
 
     @contextmanager
     def always(self, step: Step, match: Match | None = None, lease: float | None = None) -> Iterator[None]:
         """Answer every matching request with `step` while the block runs, `lease` seconds at most."""
         until = None if lease is None else time.monotonic() + lease
-        rule = _Rule(match or Match(), [step], repeat=True, until=until)
+        rule = _Rule(match or Match(), [step], repeat=True, until=until, final=False)
         with self._lock:
             self._rules.append(rule)
         try:
@@ -274,7 +283,7 @@ class Script:
                 if rule.match.accepts(request):
                     if rule.active():
                         return rule.take()
-                    exhausted = exhausted or not rule.repeat
+                    exhausted = exhausted or rule.final
         return None if exhausted else self.default(request)
 
     def record(self, call: Call) -> None:
