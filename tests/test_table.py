@@ -4,7 +4,7 @@ from typing import Any
 
 from langchain_prodtest.limit import Finding, judge, parse_limit
 from langchain_prodtest.measure import Measurement
-from langchain_prodtest.table import table
+from langchain_prodtest.table import reasons, table
 
 
 def finding(metric: str, text: str, **numbers: Any) -> Finding:
@@ -59,3 +59,10 @@ def test_sources_stand_above_their_findings() -> None:
     assert lines[1] == "  chaos/a"
     assert lines[3] == "  chaos/b"
     assert [line.split()[0] for line in lines if "recovery.rto" in line] == ["recovery.rto"] * 2
+
+
+def test_reasons_say_why_a_finding_is_unknown_and_what_would_end_that() -> None:
+    unknown = finding("chat.success", ">= 98%", value=1.0, n=120, n_eff=120, good=120)
+    assert reasons([FAILED, unknown]) == [
+        "  chat.success is unknown: n = 120, at least 149 needed → 29 more (n = 149)"
+    ]

@@ -113,11 +113,18 @@ def fakes() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address to listen on.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port (default: a free one).")
 @click.option("--journal", type=click.Path(path_type=Path), help="Append each call to this file as NDJSON.")
-def fakes_serve(host: str, port: int, journal: Path | None) -> int:
+@click.option(
+    "--transparent",
+    is_flag=True,
+    help="Print the environment that leads production URLs here, and serve them.",
+)
+def fakes_serve(host: str, port: int, journal: Path | None, transparent: bool) -> int:
     """Serve the fake providers until Ctrl-C."""
+    from langchain_prodtest.wire.providers import PROVIDERS
     from langchain_prodtest.wire.serve import serve
 
-    serve(host, port, {"openai": "openai"}, journal, click.echo)
+    mounts = {name: name for name in PROVIDERS}
+    serve(host, port, mounts, journal, click.echo, transparent=transparent)
     return 0
 
 
@@ -157,7 +164,7 @@ def chaos_run(
         return 0
     _need_extra("load", "locust")
     from langchain_prodtest.rig.experiments import run_experiments
-    from langchain_prodtest.table import table
+    from langchain_prodtest.table import reasons, table
 
     def say(text: str) -> None:
         if not quiet:
@@ -169,10 +176,9 @@ def chaos_run(
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(evidence)))
     else:
-        click.echo(f"{table(findings)}\n\n  evidence {run.path}")
-        for finding in findings:
-            if finding.outcome == "unknown":
-                click.echo(f"  {finding.check} is unknown: {finding.detail}")
+        sources = [one.id for one in evidence for _ in one.findings]
+        text = [table(findings, sources), *reasons(findings), f"\n  evidence {run.path}"]
+        click.echo("\n".join(text))
     if "fail" in outcomes:
         return 1
     return 0 if outcomes == {"pass"} and all(one.complete for one in evidence) else 3

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from langchain_prodtest import numbers
 from langchain_prodtest.limit import Finding
 
-__all__ = ["indented", "table"]
+__all__ = ["indented", "reasons", "table"]
 
 WIDTH = 100
 LONGEST_CHECK = 40
@@ -47,6 +47,15 @@ def _row(finding: Finding) -> tuple[str, ...]:
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def reasons(findings: Sequence[Finding]) -> list[str]:
+    """Return a line for each finding that is unknown: why, and what would end that."""
+    return [
+        " → ".join(filter(None, [f"  {finding.check} is unknown: {finding.detail}", finding.remedy]))
+        for finding in findings
+        if finding.outcome == "unknown"
+    ]
 
 
 def indented(text: str, by: int) -> list[str]:

@@ -48,8 +48,23 @@ def server() -> Iterator[FakeServer]:
         yield running
 
 
+def running() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "fake providers"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def others() -> Iterator[None]:
+    """Servers that other tests keep for the whole session are not ours to count."""
+    _OTHERS.update(running())
+    yield
+    _OTHERS.clear()
+
+
+_OTHERS: set[threading.Thread] = set()
+
+
 def server_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "fake providers"]
+    return [thread.name for thread in running() - _OTHERS]
 
 
 def sockets() -> int:

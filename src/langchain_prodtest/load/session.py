@@ -17,7 +17,7 @@ from langchain_prodtest.load.options import Plan
 from langchain_prodtest.load.stream import Client
 from langchain_prodtest.measure import Sample, now
 from langchain_prodtest.outcome import GOOD
-from langchain_prodtest.table import table
+from langchain_prodtest.table import reasons, table
 
 __all__ = ["UNPROVEN", "Session"]
 
@@ -124,7 +124,7 @@ class Session:
         if plan.out is None:
             run.seal()
         code = judge.exit_code(findings, complete)
-        print(table(findings))
+        print("\n".join([table(findings), *reasons(findings)]))
         self._say(f"{judge.VERDICTS[code]}   evidence {run.path}")
         return code
 

@@ -12,7 +12,7 @@ from langchain_prodtest.config import find_config, load_config
 from langchain_prodtest.evidence import Evidence
 from langchain_prodtest.rig.experiments import rig_config, run_folder
 from langchain_prodtest.rig.rig import Rig
-from langchain_prodtest.table import table
+from langchain_prodtest.table import reasons, table
 
 __all__ = ["ExperimentFile"]
 
@@ -42,10 +42,7 @@ class ExperimentItem(pytest.Item):
         bench = self.config.stash[BENCH]
         evidence = bench.run(self.experiment)
         if not evidence.complete or any(finding.outcome != "pass" for finding in evidence.findings):
-            unknown = [
-                f"{f.check} is unknown: {f.detail}" for f in evidence.findings if f.outcome == "unknown"
-            ]
-            text = [table(evidence.findings), *unknown, f"evidence {bench.folder.path}"]
+            text = [table(evidence.findings), *reasons(evidence.findings), f"evidence {bench.folder.path}"]
             pytest.fail("\n".join(text), pytrace=False)
 
     def reportinfo(self) -> tuple[Path, int, str]:
