@@ -1,10 +1,14 @@
 """The providers that can be mounted. A new provider is one codec file and one line here."""
 
 from langchain_prodtest.wire.codec import Codec
+from langchain_prodtest.wire.cohere import Cohere
+from langchain_prodtest.wire.gemini import Gemini
 from langchain_prodtest.wire.openai import OpenAI
 
 __all__ = ["PROVIDERS"]
 
 PROVIDERS: dict[str, Codec] = {
     "openai": OpenAI(),
+    "cohere": Cohere(),
+    "gemini": Gemini(),
 }

@@ -18,7 +18,9 @@ from langchain_prodtest.wire.response import Response, answer, refuse, scripted_
 __all__ = ["Decision", "Router"]
 
 _log = logging.getLogger(__name__)
-_SECRETS = frozenset({"authorization", "proxy-authorization", "api-key", "x-api-key", "cookie"})
+_SECRETS = frozenset(
+    {"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}
+)
 _USED_UP = (
     "The script of this fake provider is used up: no Reply or Fault is left for this request. "
     "Script one more, or find out why the code asked once more."
