@@ -52,9 +52,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 class Reply(msgspec.Struct, frozen=True):
     """What a model says.
 
-    `finish` is in OpenAI's words (`stop`, `length`, `tool_calls`, `content_filter`); empty means it follows
-    from the content. `chunks` is the number of pieces a streamed text comes in (None: one a word).
-    `first_token` and `per_chunk` are seconds. `usage` None means it is counted.
+    `finish` is in OpenAI's words (`stop`, `length`, `tool_calls`, `content_filter`), or `refusal`: the text
+    says why the model will not answer; empty means it follows from the content. `chunks` is the number of
+    pieces a streamed text comes in (None: one a word). `first_token` and `per_chunk` are seconds. `usage`
+    None means it is counted.
     """
 
     text: str = ""

@@ -4,13 +4,13 @@ import json
 from typing import Any
 
 import pytest
-from openai.types import Model
+from openai.types import Model, ModerationCreateResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from pydantic import BaseModel
 
 from langchain_prodtest.script import Reply, Request, ToolCall, Usage
 from langchain_prodtest.wire.codec import Head, Rejected
 from langchain_prodtest.wire.openai import OpenAI
+from tests.wire.walk import unknown_fields
 
 NONCE = "pt-00000000000000aa"
 USER = {"role": "user", "content": f"Say it. {NONCE}"}
@@ -20,6 +20,7 @@ REPLIES = [
     Reply("Grüße, 世界 \U0001f600!"),
     Reply(""),
     Reply("cut", finish="length"),
+    Reply("filtered", finish="content_filter"),
     Reply(tool_calls=[ToolCall("book", {"seat": "12Ä", "n": 1}), ToolCall("pay")]),
     Reply("I book.", tool_calls=[ToolCall("book", {}, id="call_mine")]),
     Reply("thought", reasoning="because " * 8),
@@ -47,16 +48,6 @@ def chunks(reply: Reply, request: Request | None = None) -> list[dict[str, Any]]
         assert event.data.endswith(b"\n\n")
         assert event.data.count(b"\n") == 2
     return [json.loads(event.data[6:]) for event in events[:-1]]
-
-
-def unknown_fields(model: BaseModel) -> list[str]:
-    """Names the SDK's types do not know, at any depth: misspelt ones show here."""
-    unknown = list(model.model_extra or {})
-    for value in model.__dict__.values():
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, BaseModel):
-                unknown += unknown_fields(item)
-    return unknown
 
 
 # -- requests ---------------------------------------------------------------------------------------------
@@ -121,6 +112,9 @@ def test_an_unknown_route_is_404(method: str, path: str) -> None:
         (b'{"messages": [{"content": "hi"}]}', "role"),
         (b'{"messages": [{"role": "user"}], "tools": {}}', "tools"),
         (b'{"messages": [{"role": "user"}], "stream_options": 1}', "stream_options"),
+        (b'{"messages": [{"role": "user"}], "n": 0}', "'n'"),
+        (b'{"messages": [{"role": "user"}], "n": true}', "'n'"),
+        (b'{"messages": [{"role": "user"}], "n": 129}', "'n'"),
     ],
 )
 def test_a_wrong_body_is_400_and_says_what_is_wrong(body: bytes, names: str) -> None:
@@ -164,6 +158,60 @@ def test_a_stream_put_together_is_the_whole_answer(reply: Reply) -> None:
             calls[call["index"]] = calls.get(call["index"], "") + call["function"]["arguments"]
     whole_calls = choice["message"].get("tool_calls", [])
     assert list(calls.values()) == [call["function"]["arguments"] for call in whole_calls]
+
+
+def test_a_refusal_is_no_content_and_ends_as_any_answer() -> None:
+    refusal = Reply("I will not.", finish="refusal")
+    completion = ChatCompletion.model_validate_json(OpenAI().whole(refusal, decode()), strict=True)
+    (choice,) = completion.choices
+    assert (choice.message.content, choice.message.refusal) == (None, "I will not.")
+    assert choice.finish_reason == "stop"
+    streamed = [ChatCompletionChunk.model_validate(chunk) for chunk in chunks(refusal)]
+    deltas = [chunk.choices[0].delta for chunk in streamed if chunk.choices]
+    assert "".join(delta.refusal or "" for delta in deltas) == "I will not."
+    assert not any(delta.content for delta in deltas)
+
+
+def test_several_choices_are_counted_and_told_apart_by_their_index() -> None:
+    asked = {**BODY, "n": 3}
+    reply = Reply("one two", tool_calls=[ToolCall("book", {"seat": "1"})])
+    completion = ChatCompletion.model_validate_json(OpenAI().whole(reply, decode(asked)), strict=True)
+    assert [choice.index for choice in completion.choices] == [0, 1, 2]
+    ids = [call.id for choice in completion.choices for call in choice.message.tool_calls or []]
+    assert len(set(ids)) == 3
+    single = json.loads(OpenAI().whole(reply, decode()))["usage"]
+    assert completion.usage
+    assert completion.usage.completion_tokens == 3 * single["completion_tokens"]
+    assert completion.usage.prompt_tokens == single["prompt_tokens"]
+    streamed = chunks(reply, decode({**asked, "stream": True}))
+    texts = dict.fromkeys(range(3), "")
+    streamed_ids = set()
+    for chunk in streamed:
+        for choice in chunk["choices"]:
+            texts[choice["index"]] += choice["delta"].get("content") or ""
+            streamed_ids |= {call["id"] for call in choice["delta"].get("tool_calls", []) if "id" in call}
+    assert set(texts.values()) == {"one two"}
+    assert len(streamed_ids) == 3
+
+
+def test_log_probabilities_come_if_asked_for_one_for_each_piece() -> None:
+    asked = {**BODY, "logprobs": True, "top_logprobs": 1}
+    completion = ChatCompletion.model_validate_json(
+        OpenAI().whole(Reply("é two"), decode(asked)), strict=True
+    )
+    assert unknown_fields(completion) == []
+    logprobs = completion.choices[0].logprobs
+    assert logprobs
+    assert [(token.token, token.bytes) for token in logprobs.content or []] == [
+        ("é", [195, 169]),
+        (" two", [32, 116, 119, 111]),
+    ]
+    streamed = [
+        ChatCompletionChunk.model_validate(chunk)
+        for chunk in chunks(Reply("é two"), decode({**asked, "stream": True}))
+    ]
+    told = [chunk.choices[0].logprobs for chunk in streamed if chunk.choices]
+    assert [token.token for one in told if one for token in one.content or []] == ["é", " two"]
 
 
 @pytest.mark.parametrize("reply", REPLIES)
@@ -235,6 +283,39 @@ def test_models_are_listed() -> None:
     listed = json.loads(codec.whole(Reply(), request))
     assert listed["object"] == "list"
     assert [unknown_fields(Model.model_validate(model)) for model in listed["data"]] == [[]]
+
+
+def test_a_moderation_flags_what_is_scripted_as_filtered() -> None:
+    codec = OpenAI()
+    asked = json.dumps({"input": ["one", "two"]}).encode()
+    request = codec.decode(head(path="/v1/moderations"), asked)
+    assert (request.operation, [message["content"] for message in request.messages]) == (
+        "moderations",
+        ["one", "two"],
+    )
+    for reply, flagged in ((Reply(), False), (Reply(finish="content_filter"), True)):
+        verdicts = ModerationCreateResponse.model_validate_json(codec.whole(reply, request), strict=True)
+        assert unknown_fields(verdicts) == []
+        assert [verdict.flagged for verdict in verdicts.results] == [flagged, flagged]
+
+
+@pytest.mark.parametrize("given", [None, [], [1], {}])
+def test_a_moderation_of_nothing_is_400(given: object) -> None:
+    with pytest.raises(Rejected, match="input"):
+        OpenAI().decode(head(path="/v1/moderations"), json.dumps({"input": given}).encode())
+
+
+def test_a_moderation_takes_parts_of_several_kinds() -> None:
+    parts = [{"type": "text", "text": NONCE}, {"type": "image_url", "image_url": {"url": "x"}}]
+    request = OpenAI().decode(head(path="/v1/moderations"), json.dumps({"input": parts}).encode())
+    assert (len(request.messages), request.nonce) == (1, NONCE)
+
+
+def test_rate_limits_are_told_and_none_is_left_after_a_429() -> None:
+    codec = OpenAI()
+    assert int(codec.headers()["x-ratelimit-remaining-requests"]) > 0
+    assert codec.error_headers(429) == {"x-ratelimit-remaining-requests": "0"}
+    assert codec.error_headers(500) == {}
 
 
 @pytest.mark.parametrize(
