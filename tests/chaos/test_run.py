@@ -155,6 +155,12 @@ def test_without_a_steady_state_no_fault_is_injected(experiment: Experiment, tmp
     assert "steady state did not hold" in evidence.findings[0].detail
 
 
+def test_a_slow_start_gets_a_little_more_time(experiment: Experiment, tmp_path: Path) -> None:
+    """Too few requests so far is not a broken steady state; a few seconds later there are enough."""
+    few = msgspec.structs.replace(experiment, steady_for=0.02)
+    assert run(few, World(), tmp_path).complete
+
+
 def test_what_fails_without_the_fault_too_is_not_blamed_on_it(experiment: Experiment, tmp_path: Path) -> None:
     world = World()
     world.sick = Outcome.SOFT_FAILURE

@@ -11,7 +11,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from langchain_prodtest.chaos.experiment import Experiment, FaultSpec
-from langchain_prodtest.chaos.run import Injected, LoadRun
+from langchain_prodtest.chaos.run import SLACK, Injected, LoadRun
 from langchain_prodtest.config import Config, Proxy, check_target
 from langchain_prodtest.errors import UsageError, unknown_name
 from langchain_prodtest.evidence import Run
@@ -69,7 +69,7 @@ class Rig:
         self._check_names(experiment)
         self._first_call = len(self._script.calls)
         self._signalled.clear()
-        count = round(experiment.load.rate * (experiment.seconds + 2))
+        count = round(experiment.load.rate * (experiment.seconds + SLACK))
         scratch = self.run.path / f".{experiment.name}"
         scratch.mkdir(exist_ok=True)
         try:
