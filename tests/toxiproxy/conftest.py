@@ -1,8 +1,11 @@
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -24,7 +27,7 @@ def _need(kind: str) -> None:
         pytest.skip(f"no {REAL} on PATH: go install github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0")
 
 
-@pytest.fixture(scope="module", params=["embedded", "real"])
+@pytest.fixture(scope="module", params=["embedded", "strict", "real"])
 def kind(request: pytest.FixtureRequest) -> Any:
     _need(request.param)
     return request.param
@@ -32,14 +35,37 @@ def kind(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(scope="module")
 def running(kind: str) -> Iterator[Any]:
+    if kind == "strict":
+        with _serving("--strict") as served:
+            yield served
+        return
     with resolve(env=_environment(kind)) as resolved:
         assert resolved.kind == kind
         yield resolved
 
 
+@contextmanager
+def _serving(*options: str, env: Any = None) -> Iterator[Any]:
+    """An embedded server with these options; what it was resolved to."""
+    command = [sys.executable, "-m", "langchain_prodtest.toxiproxy", "--port", "0", *options]
+    process: Any = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
+    try:
+        yield Resolved(process.stdout.readline().split()[-1], "embedded", "", process)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture
+def serving() -> Any:
+    """Start an embedded server with options."""
+    return _serving
+
+
 @pytest.fixture
 def toxi(running: Resolved) -> Iterator[Any]:
-    """A client of an empty server, once embedded and once real."""
+    """A client of an empty server: embedded, embedded and strict, and real."""
     client = Toxiproxy(running.url)
     yield client
     client.destroy_all()

@@ -41,7 +41,7 @@ def test_version_is_json_that_clients_parse(call: Any) -> None:
     status, headers, body = call("GET", "/version")
     # A real server that was built without its build script says "git".
     assert status == 200
-    assert re.fullmatch(rb'\{"version": "(2\.12\.0|git)"\}\n', body)
+    assert re.fullmatch(rb'\{"version": "(2\.1[23]\.0|git)"\}\n', body)
     assert headers["Content-Type"] == "application/json;charset=utf-8"
 
 
@@ -274,7 +274,7 @@ def test_toxic_is_created_with_200_and_all_its_fields(call: Any, proxy: Proxy) -
 @pytest.mark.parametrize(
     ("toxic", "attributes"),
     [("latency", {"latency": 0, "jitter": 0}), ("timeout", {"timeout": 0}), ("reset_peer", {"timeout": 0}),
-     ("limit_data", {"bytes": 0}), ("noop", {})],
+     ("limit_data", {"bytes": 0}), ("noop", {}), ("bandwidth", {"rate": 0}), ("slow_close", {"delay": 0})],
 )  # fmt: skip
 def test_each_type_shows_all_its_attributes(proxy: Proxy, toxic: str, attributes: dict[str, int]) -> None:
     assert proxy.add_toxic(type=toxic).attributes == attributes

@@ -22,7 +22,7 @@ def nowhere() -> Any:
 def test_given_address_wins_and_is_left_running(embedded_server: Resolved, nowhere: str) -> None:
     with resolve(embedded_server.url, {"TOXIPROXY_URL": nowhere}) as resolved:
         assert (resolved.kind, resolved.url, resolved.process) == ("given", embedded_server.url, None)
-        assert resolved.version == "2.12.0"
+        assert resolved.version == "2.13.0"
     assert Toxiproxy(embedded_server.url).running()
 
 

@@ -1,5 +1,6 @@
 """What each toxic does to a raw TCP pair; each claim holds for both servers."""
 
+import random
 import select
 import socket
 import threading
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.client import Proxy
+from langchain_prodtest.toxiproxy.toxics import Chunk, PacketLoss, Toxic
 
 
 @pytest.fixture
@@ -165,6 +168,139 @@ def test_noop_passes_everything_unchanged(proxy: Proxy, pair: Any, stream: str) 
     writer.start()
     assert receive(receiver, len(data)) == data
     writer.join()
+
+
+@both_streams
+def test_bandwidth_lets_its_rate_pass_and_no_more(proxy: Proxy, pair: Any, stream: str) -> None:
+    proxy.add_toxic(type="bandwidth", stream=stream, attributes={"rate": 100})
+    sender, receiver = ends_of(stream, *pair())
+    data = bytes(range(250)) * 200
+    begun = time.monotonic()
+    sender.sendall(data)
+    assert receive(receiver, 10_000) == data[:10_000]
+    assert time.monotonic() - begun > 0.09
+    assert receive(receiver, 40_000) == data[10_000:]
+    assert 0.48 < time.monotonic() - begun < 5
+
+
+def test_bandwidth_carries_what_it_owes_from_chunk_to_chunk(proxy: Proxy, pair: Any) -> None:
+    proxy.add_toxic(type="bandwidth", attributes={"rate": 10})
+    client, server = pair()
+    begun = time.monotonic()
+    for _ in range(10):
+        server.sendall(b"x" * 500)
+        time.sleep(0.005)
+    assert receive(client, 5000) == b"x" * 5000
+    assert time.monotonic() - begun > 0.48
+
+
+def test_removed_bandwidth_lets_go_of_what_it_holds(proxy: Proxy, pair: Any) -> None:
+    proxy.add_toxic(name="b", type="bandwidth", attributes={"rate": 1})
+    client, server = pair()
+    server.sendall(b"x" * 30_000)
+    proxy.destroy_toxic("b")
+    assert took(client, 30_000) < 5
+
+
+@both_streams
+def test_slow_close_holds_the_end_back_and_nothing_else(proxy: Proxy, pair: Any, stream: str) -> None:
+    proxy.add_toxic(type="slow_close", stream=stream, attributes={"delay": 600})
+    sender, receiver = ends_of(stream, *pair())
+    sender.sendall(b"last")
+    sender.shutdown(socket.SHUT_WR)
+    assert took(receiver, 4) < 0.5
+    begun = time.monotonic()
+    assert receiver.recv(1) == b""
+    assert time.monotonic() - begun > 0.3
+
+
+def test_updated_slow_close_waits_the_new_delay(toxi: Any, proxy: Proxy, pair: Any) -> None:
+    proxy.add_toxic(name="s", type="slow_close", attributes={"delay": 60_000})
+    client, server = pair()
+    server.shutdown(socket.SHUT_WR)
+    assert silent(client)
+    toxi.request("PATCH", f"{proxy.path}/toxics/s", {"attributes": {"delay": 600}})
+    begun = time.monotonic()
+    assert client.recv(1) == b""
+    assert time.monotonic() - begun > 0.5
+
+
+def test_removed_slow_close_lets_the_end_pass(proxy: Proxy, pair: Any) -> None:
+    proxy.add_toxic(name="s", type="slow_close", attributes={"delay": 60_000})
+    client, server = pair()
+    server.shutdown(socket.SHUT_WR)
+    assert silent(client)
+    proxy.destroy_toxic("s")
+    assert client.recv(1) == b""
+
+
+@both_streams
+def test_slicer_cuts_by_halves_and_waits_after_each_piece(proxy: Proxy, pair: Any, stream: str) -> None:
+    attributes = {"average_size": 100, "size_variation": 0, "delay": 30_000}
+    proxy.add_toxic(type="slicer", stream=stream, attributes=attributes)
+    sender, receiver = ends_of(stream, *pair())
+    data = bytes(range(250)) * 4
+    sender.sendall(data)
+    pieces = []
+    while len(b"".join(pieces)) < 1000:
+        pieces.append(receiver.recv(1000))
+    assert b"".join(pieces) == data
+    assert len(pieces) > 8
+    assert set(map(len, pieces)) & {62, 63}
+
+
+def test_slicer_with_variation_loses_nothing(proxy: Proxy, pair: Any) -> None:
+    proxy.add_toxic(type="slicer", attributes={"average_size": 3, "size_variation": 3})
+    client, server = pair()
+    data = bytes(range(256)) * 40
+    server.sendall(data)
+    server.shutdown(socket.SHUT_WR)
+    assert receive(client, len(data) + 1) == data
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes"),
+    [
+        ("slicer", {}),
+        ("slicer", {"average_size": 10, "size_variation": 11}),
+        ("bandwidth", {"rate": -1}),
+        ("packet_loss", {"loss_rate": "x"}),
+        ("packet_loss", {"loss_rate": True}),
+    ],
+)
+def test_attributes_that_make_no_sense_are_refused(
+    embedded: Any, peer: Any, kind: str, attributes: dict[str, Any]
+) -> None:
+    proxy = embedded.create(peer.address, "e")
+    with pytest.raises(ToxiproxyError) as caught:
+        proxy.add_toxic(type=kind, attributes=attributes)
+    assert caught.value.status == 400
+    assert proxy.toxics() == {}
+
+
+@pytest.mark.parametrize(("rate", "passed"), [(0, 40), (1, 0), (7, 0), (-1, 40)])
+def test_packet_loss_drops_its_share_of_chunks(embedded: Any, peer: Any, rate: float, passed: int) -> None:
+    proxy = embedded.create(peer.address, "e")
+    toxic = proxy.add_toxic(type="packet_loss", attributes={"loss_rate": rate})
+    assert toxic.attributes == {"loss_rate": min(1, max(0, rate)), "correlation": 0}
+    client, server = peer.connect(proxy)
+    with client, server:
+        for _ in range(40):
+            server.sendall(b"x")
+            time.sleep(0.001)
+        server.shutdown(socket.SHUT_WR)
+        assert len(receive(client, 100)) == passed
+
+
+def test_packet_loss_correlation_drops_in_a_row() -> None:
+    def longest_gap(correlation: float) -> int:
+        toxic = Toxic("p", "packet_loss", "downstream")
+        toxic.attributes = {"loss_rate": 0.2, "correlation": correlation}
+        effect = PacketLoss(toxic, random.Random(1), 0.0)
+        passed = "".join("x" if list(effect.apply(Chunk(0.0, b"x"))) else "." for _ in range(1000))
+        return max(map(len, passed.split("x")))
+
+    assert longest_gap(0.7) > 2 * longest_gap(0)
 
 
 @pytest.mark.parametrize(("toxicity", "acts"), [(0, False), (1, True)])

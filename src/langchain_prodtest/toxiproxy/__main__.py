@@ -2,10 +2,13 @@
 
 import argparse
 import asyncio
+import os
+import random
 import sys
 from collections.abc import Callable, Sequence
 
 from langchain_prodtest.errors import ProdtestError
+from langchain_prodtest.toxiproxy.policy import Policy
 from langchain_prodtest.toxiproxy.server import run
 
 
@@ -19,15 +22,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--port", type=int, default=8474, help="port of the API, 0 for a free one (default %(default)s)"
     )
     parser.add_argument("--seed", type=int, help="make draws and jitter reproducible")
+    parser.add_argument("--strict", action="store_true", help="imitate Toxiproxy 2.12 where this is safer")
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this process has ended")
     options = parser.parse_args(argv)
     try:
         with asyncio.Runner(loop_factory=_find_loop()) as runner:
-            runner.run(run(options.host, options.port, options.seed, options.parent))
+            runner.run(run(options.host, options.port, _read_policy(options), options.parent))
     except ProdtestError as error:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def _read_policy(options: argparse.Namespace) -> Policy:
+    seed = random.getrandbits(64) if options.seed is None else options.seed
+    return Policy(str(seed), options.strict, os.environ.get("TOXIPROXY_AUTH_TOKEN"))
 
 
 def _find_loop() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -1,6 +1,7 @@
 """One proxied connection: two sockets, two directions, and the effects of the toxics on each."""
 
 import asyncio
+import math
 import random
 import socket
 import struct
@@ -19,6 +20,7 @@ __all__ = ["Connection"]
 _READ = 32 * 1024
 _AHEAD = 1024
 _DIAL_TIMEOUT = 10.0
+_LONGEST_NAP = 3600.0
 
 
 class Link:
@@ -29,10 +31,13 @@ class Link:
 
     def __init__(self, source: socket.socket, target: socket.socket, on_end: Callable[[End], None]) -> None:
         self.effects: list[Effect] = []
+        self.received = self.sent = 0
         self._source, self._target, self._on_end = source, target, on_end
         self._loop = asyncio.get_running_loop()
         self._chunks: deque[Chunk] = deque()
         self._more, self._room = asyncio.Event(), asyncio.Event()
+        self._busy = False
+        self._holders: list[Effect] = []
         self._nap: asyncio.Future[None] | None = None
         self._hurry = False
         self._timer: asyncio.TimerHandle | None = None
@@ -45,7 +50,12 @@ class Link:
                 data = await self._loop.sock_recv(self._source, _READ)
                 end = None if data else End.EOF
             except OSError:
-                data, end = b"", End.RESET
+                data, end = b"", End.LOST
+            self.received += len(data)
+            if data and not (self.effects or self._chunks or self._busy):
+                if not await self._send(data):
+                    return
+                continue
             self._chunks.append(Chunk(self._loop.time(), data, end))
             self._more.set()
             if end is not None:
@@ -57,26 +67,26 @@ class Link:
     async def write(self) -> None:
         """Write what comes out of the effects when it is due, until the end."""
         while True:
+            self._busy = False
             while not self._chunks:
                 self._more.clear()
                 await self._more.wait()
+            self._busy = True
             chunk = self._chunks.popleft()
             self._room.set()
             self._hurry = False
             for out in self._through(chunk):
-                await self._wait_until(out.at)
-                if out.end is None:
-                    try:
-                        await self._loop.sock_sendall(self._target, out.data)
-                    except OSError:
-                        return self._finish(End.RESET)
-                else:
-                    return self._finish(out.end)
+                await self._wait_for(out)
+                if out.end is not None:
+                    self._finish(out.end)
+                    return
+                if not await self._send(out.data):
+                    return
 
-    def change(self, *, flush: bool) -> None:
-        """Take notice of changed effects; with `flush` what is being delayed goes out at once."""
-        if flush:
-            self._hurry = True
+    def change(self, effect: Effect, *, flush: bool) -> None:
+        """Take notice of a changed effect; with `flush` what it is delaying goes out at once."""
+        if effect in self._holders:
+            self._hurry = self._hurry or flush
             self._wake()
         self._room.set()
         self._watch_deadlines()
@@ -86,28 +96,41 @@ class Link:
         self._ended = True
         self._watch_deadlines()
 
+    async def _send(self, data: bytes) -> bool:
+        try:
+            await self._loop.sock_sendall(self._target, data)
+        except OSError:
+            self._finish(End.LOST)
+            return False
+        self.sent += len(data)
+        return True
+
     def _capacity(self) -> int:
         return _AHEAD if any(effect.reads_ahead and effect.acts for effect in self.effects) else 1
 
     def _through(self, chunk: Chunk) -> Iterable[Chunk]:
         outs = [chunk]
+        self._holders = []
         for effect in self.effects:
             if effect.acts:
+                before = outs[-1].at if outs else math.inf
                 outs = [out for each in outs for out in effect.apply(each)]
+                if outs and outs[-1].at > before:
+                    self._holders.append(effect)
         if self.effects:
             self._watch_deadlines()
         return outs
 
-    async def _wait_until(self, at: float) -> None:
-        if self._hurry or at <= self._loop.time():
-            return
-        self._nap = self._loop.create_future()
-        timer = self._loop.call_at(at, self._wake)
-        try:
-            await self._nap
-        finally:
-            timer.cancel()
-            self._nap = None
+    async def _wait_for(self, chunk: Chunk) -> None:
+        """Wait until the chunk is due; that may change meanwhile."""
+        while not self._hurry and (left := chunk.at - self._loop.time()) > 0:
+            self._nap = self._loop.create_future()
+            timer = self._loop.call_later(min(left, _LONGEST_NAP), self._wake)
+            try:
+                await self._nap
+            finally:
+                timer.cancel()
+                self._nap = None
 
     def _wake(self) -> None:
         if self._nap is not None and not self._nap.done():
@@ -127,22 +150,27 @@ class Link:
             try:
                 self._target.shutdown(socket.SHUT_WR)
             except OSError:
-                end = End.RESET
+                end = End.LOST
         self._on_end(end)
 
 
 class Connection:
     """A client's connection through a proxy, from accept to close.
 
-    `seed` makes draws and jitter reproducible. A half-close and a reset by one peer reach the other one.
+    `seed` makes draws and jitter reproducible. A half-close and a reset by one peer reach the other one; in
+    `strict` mode either is a plain end of both sides, and a connection that began under a reset_peer toxic
+    ends by RST whatever ends it.
     """
 
-    def __init__(self, client: socket.socket, upstream: str, seed: str, events: Events, proxy: str) -> None:
+    def __init__(
+        self, client: socket.socket, upstream: str, seed: str, events: Events, proxy: str, strict: bool
+    ) -> None:
         self._client, self._upstream, self._seed = client, upstream, seed
-        self._events, self._proxy = events, proxy
+        self._events, self._proxy, self._strict = events, proxy, strict
         self._ended: asyncio.Future[tuple[str, bool]] = asyncio.get_running_loop().create_future()
         self._links: dict[bool, Link] = {}
         self._finished: list[bool] = []
+        self._lingers = False
 
     async def run(self, number: int, toxics: list[Toxic]) -> None:
         """Dial the upstream, then carry bytes until `end`; the live list `toxics` is read after the dial."""
@@ -159,6 +187,7 @@ class Connection:
                     self._links[upstream] = Link(source, target, partial(self._on_end, upstream))
                 for toxic in toxics:
                     self.add(toxic)
+                self._lingers = self._strict and any(toxic.type == "reset_peer" for toxic in toxics)
                 tasks = [
                     asyncio.create_task(job()) for li in self._links.values() for job in (li.read, li.write)
                 ]
@@ -171,7 +200,7 @@ class Connection:
             for link in self._links.values():
                 link.stop()
             for each in sockets:
-                _close(each, reset)
+                _close(each, self._lingers if self._strict else reset)
             self._events.add("close", self._proxy, connection=number, cause=cause)
 
     @property
@@ -188,24 +217,34 @@ class Connection:
         """Let a toxic act from now on."""
         link = self._links.get(toxic.upstream)
         if link is not None:
+            self._disturb(link, len(link.effects) - 1)
             rng = random.Random(f"{self._seed}/{toxic.name}")
-            link.effects.append(TOXICS[toxic.type](toxic, rng, asyncio.get_running_loop().time()))
-            link.change(flush=False)
+            effect = TOXICS[toxic.type](toxic, rng, asyncio.get_running_loop().time(), self._strict)
+            link.effects.append(effect)
+            link.change(effect, flush=False)
 
     def update(self, toxic: Toxic) -> None:
         """Begin again with changed attributes; what the toxic was delaying goes out at once."""
         for link, effect in self._find(toxic):
-            effect.start(asyncio.get_running_loop().time())
-            link.change(flush=True)
+            if self._strict:
+                effect.redraw()
+            _begin_again(link, effect)
 
     def remove(self, toxic: Toxic) -> None:
         """Let go of a toxic; what it was delaying goes out at once."""
         for link, effect in self._find(toxic):
+            self._disturb(link, link.effects.index(effect) - 1)
             link.effects.remove(effect)
-            link.change(flush=True)
+            link.change(effect, flush=True)
             end = effect.removed()
-            if end is not None and effect.acts:
+            if end is not None and (effect.acts or self._strict):
                 self.end(f"toxic {toxic.name}", reset=end is End.RESET)
+
+    def _disturb(self, link: Link, index: int) -> None:
+        """Run the stage before a new or old one anew, as 2.12 does."""
+        if self._strict and index >= 0:
+            link.effects[index].redraw()
+            _begin_again(link, link.effects[index])
 
     def _find(self, toxic: Toxic) -> list[tuple[Link, Effect]]:
         link = self._links.get(toxic.upstream)
@@ -215,10 +254,10 @@ class Connection:
         sender = "client" if upstream else "upstream"
         if end is End.EOF:
             self._finished.append(upstream)
-            if len(self._finished) == 2:
+            if len(self._finished) == 2 or self._strict:
                 self.end(f"closed by {'client' if self._finished[0] else 'upstream'}")
         else:
-            self.end(f"{end.value} on the way from {sender}", reset=end is End.RESET)
+            self.end(f"{end.value} on the way from {sender}", reset=end in (End.LOST, End.RESET))
 
     async def _dial(self) -> socket.socket | None:
         """Return the connected upstream socket; None after `end` was called, by failure or from outside."""
@@ -237,6 +276,11 @@ class Connection:
         self._events.add("dial_failed", self._proxy, upstream=self._upstream, error=str(error))
         self.end("dial failed")
         return None
+
+
+def _begin_again(link: Link, effect: Effect) -> None:
+    effect.start(asyncio.get_running_loop().time())
+    link.change(effect, flush=not effect.restarts)
 
 
 async def _connect(address: str) -> socket.socket:

@@ -11,6 +11,7 @@ from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.address import hosts_of, join_address, split_address
 from langchain_prodtest.toxiproxy.events import Events
 from langchain_prodtest.toxiproxy.link import Connection
+from langchain_prodtest.toxiproxy.policy import Policy
 from langchain_prodtest.toxiproxy.toxics import Toxic
 
 __all__ = ["Proxy", "show_toxic"]
@@ -26,11 +27,11 @@ class Proxy:
     are refused, and nobody else can take the port.
     """
 
-    def __init__(self, name: str, listen: str, upstream: str, events: Events, seed: str) -> None:
+    def __init__(self, name: str, listen: str, upstream: str, events: Events, policy: Policy) -> None:
         self.name, self.listen, self.upstream = name, listen, upstream
         self.enabled = False
         self.toxics: list[Toxic] = []
-        self._events, self._seed = events, seed
+        self._events, self._policy = events, policy
         self._socket: socket.socket | None = None
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._accepted = 0
@@ -101,9 +102,9 @@ class Proxy:
             connection.add(toxic)
         self._events.add("toxic_added", self.name, toxic=toxic.name, type=toxic.type)
 
-    def update_toxic(self, toxic: Toxic, toxicity: float, attributes: dict[str, int]) -> None:
-        """Change a toxic; the same values again disturb no connection."""
-        if (toxicity, attributes) == (toxic.toxicity, toxic.attributes):
+    def update_toxic(self, toxic: Toxic, toxicity: float, attributes: dict[str, float]) -> None:
+        """Change a toxic; the same values again disturb no connection, but in strict mode."""
+        if (toxicity, attributes) == (toxic.toxicity, toxic.attributes) and not self._policy.strict:
             return
         toxic.toxicity, toxic.attributes = toxicity, attributes
         for connection in self._connections:
@@ -117,6 +118,12 @@ class Proxy:
         for connection in list(self._connections):
             connection.remove(toxic)
         self._events.add("toxic_removed", self.name, toxic=toxic.name, type=toxic.type)
+
+    async def clear(self) -> None:
+        """Remove all toxics, and wait until the connections that this ends have closed."""
+        for toxic in list(self.toxics):
+            self.remove_toxic(toxic)
+        await self.closed()
 
     def lease_toxic(self, toxic: Toxic, seconds: float) -> None:
         """Remove the toxic after `seconds`, unless leased again before."""
@@ -134,6 +141,7 @@ class Proxy:
             "listen": self.listen,
             "upstream": self.upstream,
             "enabled": self.enabled,
+            **({"Logger": {}} if self._policy.strict else {}),
             "toxics": [show_toxic(toxic) for toxic in ordered],
         }
 
@@ -149,8 +157,8 @@ class Proxy:
             client.setblocking(False)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._accepted += 1
-            seed = f"{self._seed}/{self.name}/{self._accepted}"
-            connection = Connection(client, self.upstream, seed, self._events, self.name)
+            seed = f"{self._policy.seed}/{self.name}/{self._accepted}"
+            connection = Connection(client, self.upstream, seed, self._events, self.name, self._policy.strict)
             task = asyncio.create_task(connection.run(self._accepted, self.toxics))
             self._connections[connection] = task
             task.add_done_callback(lambda _, ended=connection: self._connections.pop(ended))  # type: ignore[misc]

@@ -4,23 +4,22 @@ import asyncio
 import os
 import random
 import signal
+from http import HTTPStatus
 from pathlib import Path
 
 import httptools
 
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.toxiproxy.address import hosts_of, join_address
-from langchain_prodtest.toxiproxy.api import Answer, Api, Request
+from langchain_prodtest.toxiproxy.api import Api
+from langchain_prodtest.toxiproxy.collection import Collection
+from langchain_prodtest.toxiproxy.message import Answer, Request
+from langchain_prodtest.toxiproxy.policy import Policy
 
 __all__ = ["run"]
 
 _LARGEST = 1 << 20
 _IDLE = 60.0
-_REASONS = {
-    200: "OK", 201: "Created", 204: "No Content", 301: "Moved Permanently", 400: "Bad Request",
-    403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict", 413: "Content Too Large",
-    500: "Internal Server Error",
-}  # fmt: skip
 _XID = "0123456789abcdefghijklmnopqrstuv"
 
 
@@ -121,7 +120,7 @@ async def _talk(api: Api, reader: asyncio.StreamReader, writer: asyncio.StreamWr
 
 
 async def _send(writer: asyncio.StreamWriter, answer: Answer, keep: bool, body: bool = True) -> None:
-    lines = [f"HTTP/1.1 {answer.status} {_REASONS[answer.status]}", "Server: langchain-prodtest"]
+    lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", "Server: langchain-prodtest"]
     if answer.content_type:
         lines.append(f"Content-Type: {answer.content_type}")
     if answer.nosniff:
@@ -139,14 +138,14 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer, keep: bool, body: 
     await writer.drain()
 
 
-async def run(host: str, port: int, seed: int | None, parent: int | None) -> None:
+async def run(host: str, port: int, policy: Policy, parent: int | None) -> None:
     """Serve until SIGTERM, SIGINT or the death of process `parent`; prints one line with the address."""
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, done.set)
-    api = Api(seed=str(random.getrandbits(64) if seed is None else seed))
-    server = Server(api)
+    proxies = Collection(policy)
+    server = Server(Api(proxies))
     try:
         address = await server.start(host, port)
     except OSError as error:
@@ -160,7 +159,7 @@ async def run(host: str, port: int, seed: int | None, parent: int | None) -> Non
     if watch is not None:
         watch.cancel()
     await server.close()
-    await api.close()
+    await proxies.close()
 
 
 async def _watch_parent(parent: int, done: asyncio.Event) -> None:

@@ -5,25 +5,25 @@ waits itself, so several effects add up, and a seed makes them reproducible. To 
 """
 
 import enum
+import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from langchain_prodtest.errors import ToxiproxyError
+from langchain_prodtest.toxiproxy.attributes import COUNT, SHARE, TIME, Number
 
-__all__ = ["TOXICS", "Chunk", "Effect", "End", "Toxic", "read_attributes"]
-
-_DAY = 86_400_000
-_MAX = 2**63 - 1
+__all__ = ["TOXICS", "Chunk", "Effect", "End", "Toxic"]
 
 
 class End(enum.Enum):
-    """How a direction ends: the peer finished sending, both sides are closed, both sides are reset."""
+    """How a direction ends: the peer finished sending or was lost, both sides are closed, or reset."""
 
     EOF = "eof"
+    LOST = "reset"
     CLOSE = "close"
-    RESET = "reset"
+    RESET = "reset_peer"
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Toxic:
     type: str
     stream: str
     toxicity: float = 1.0
-    attributes: dict[str, int] = field(default_factory=dict)
+    attributes: dict[str, float] = field(default_factory=dict)
 
     @property
     def upstream(self) -> bool:
@@ -52,28 +52,42 @@ class Toxic:
 
 
 class Effect:
-    """A toxic at work on one direction of one connection; this one passes everything (`noop`).
+    """A toxic at work on one direction of one connection; this one, `noop`, passes everything.
 
     The draw that decides whether it acts is made once per connection. At `deadline` (None: never) the
-    connection is closed.
+    connection is closed. `strict` is the behaviour of Toxiproxy 2.12 where later ones differ.
     """
 
-    bounds: ClassVar[dict[str, int]] = {}
-    """Attribute names and their largest values, in the order they are shown."""
+    type: ClassVar[str] = "noop"
+    numbers: ClassVar[Mapping[str, Number]] = {}
+    """The attributes, in the order they are shown."""
     reads_ahead: ClassVar[bool] = False
     """Whether the sender may go on while its bytes are held back."""
+    restarts: ClassVar[bool] = False
+    """Whether an update lets what is held wait anew, instead of letting it go."""
+    since_2_13: ClassVar[bool] = False
+    """Whether Toxiproxy 2.12 does not know it."""
 
-    def __init__(self, toxic: Toxic, rng: random.Random, at: float) -> None:
+    def __init__(self, toxic: Toxic, rng: random.Random, at: float, strict: bool = False) -> None:
         self.toxic = toxic
         self.rng = rng
+        self.strict = strict
         self.deadline: float | None = None
-        self._draw = rng.random()
+        self.redraw()
         self.start(at)
+
+    @classmethod
+    def check(cls, attributes: Mapping[str, float]) -> None:
+        """Refuse (ToxiproxyError 400) attributes that contradict each other."""
 
     @property
     def acts(self) -> bool:
         """Whether this connection is among the share that the toxic acts on."""
         return self._draw < self.toxic.toxicity
+
+    def redraw(self) -> None:
+        """Decide anew whether this connection is among the share."""
+        self._draw = self.rng.random()
 
     def start(self, at: float) -> None:
         """Begin, or begin again with changed attributes."""
@@ -90,27 +104,88 @@ class Effect:
 class Latency(Effect):
     """Delays data by `latency` ± `jitter` ms; order is kept."""
 
-    bounds = {"latency": _DAY, "jitter": _DAY}  # noqa: RUF012
+    type = "latency"
+    numbers = {"latency": TIME, "jitter": TIME}  # noqa: RUF012
     reads_ahead = True
+
+    @classmethod
+    def check(cls, attributes: Mapping[str, float]) -> None:
+        """Refuse a jitter whose double has more than 64 bits: it ends the original."""
+        if abs(attributes["jitter"]) > 2**62:
+            raise ToxiproxyError("attribute jitter must be below 2^62", 400)
 
     def apply(self, chunk: Chunk) -> Iterator[Chunk]:
         """Yield the chunk later; an end comes right after the last byte."""
         if chunk.end is None:
-            delay, jitter = self.toxic.attributes["latency"], self.toxic.attributes["jitter"]
-            delay += self.rng.randrange(-jitter, jitter) if jitter else 0
+            delay, jitter = self.toxic.attributes["latency"], int(self.toxic.attributes["jitter"])
+            delay += self.rng.randrange(-jitter, jitter) if jitter > 0 else 0
             chunk.at += max(0, delay) / 1000
+        yield chunk
+
+
+class Bandwidth(Effect):
+    """Lets `rate` KB (1000 bytes) a second pass, in slices of 100 ms; 0 is unlimited (strict: a stall)."""
+
+    type = "bandwidth"
+    numbers = {"rate": COUNT}  # noqa: RUF012
+    free_at = 0.0
+
+    @classmethod
+    def check(cls, attributes: Mapping[str, float]) -> None:
+        """Refuse a negative rate: it ends the original."""
+        if attributes["rate"] < 0:
+            raise ToxiproxyError(f"attribute rate must not be negative, but is {attributes['rate']}", 400)
+
+    def apply(self, chunk: Chunk) -> Iterator[Chunk]:
+        """Yield slices, each when the line has carried it."""
+        rate = int(self.toxic.attributes["rate"])
+        if chunk.end is not None or (rate == 0 and not self.strict):
+            yield chunk
+        elif rate == 0:
+            yield Chunk(math.inf, chunk.data)
+        else:
+            self.free_at = max(self.free_at, chunk.at)
+            for begin in range(0, len(chunk.data), rate * 100):
+                data = chunk.data[begin : begin + rate * 100]
+                self.free_at += len(data) / (rate * 1000)
+                yield Chunk(self.free_at, data)
+
+    def start(self, at: float) -> None:
+        """Forget what the line still owed: it goes out at once."""
+        self.free_at = at
+
+
+class SlowClose(Effect):
+    """Holds the end of data back for `delay` ms."""
+
+    type = "slow_close"
+    numbers = {"delay": TIME}  # noqa: RUF012
+    restarts = True
+    _held: Chunk | None = None
+
+    def start(self, at: float) -> None:
+        """Let an end that is held wait the whole delay again."""
+        if self._held is not None:
+            self._held.at = at + max(0, self.toxic.attributes["delay"]) / 1000
+
+    def apply(self, chunk: Chunk) -> Iterator[Chunk]:
+        """Yield data as it is, the end later."""
+        if chunk.end is not None:
+            self._held = chunk
+            self.start(chunk.at)
         yield chunk
 
 
 class Timeout(Effect):
     """Swallows data and closes after `timeout` ms without any; 0 never closes."""
 
-    bounds = {"timeout": _DAY}  # noqa: RUF012
+    type = "timeout"
+    numbers = {"timeout": TIME}  # noqa: RUF012
 
     def start(self, at: float) -> None:
         """Start the idle timer."""
         timeout = self.toxic.attributes["timeout"]
-        self.deadline = at + timeout / 1000 if timeout else None
+        self.deadline = at + timeout / 1000 if timeout > 0 else None
 
     def apply(self, chunk: Chunk) -> Iterator[Chunk]:
         """Swallow data; an end passes."""
@@ -129,17 +204,67 @@ class Timeout(Effect):
 class ResetPeer(Effect):
     """Resets both sides `timeout` ms after the first data or end."""
 
-    bounds = {"timeout": _DAY}  # noqa: RUF012
+    type = "reset_peer"
+    numbers = {"timeout": TIME}  # noqa: RUF012
 
     def apply(self, chunk: Chunk) -> Iterator[Chunk]:
         """Yield the reset."""
-        yield Chunk(chunk.at + self.toxic.attributes["timeout"] / 1000, end=End.RESET)
+        yield Chunk(chunk.at + max(0, self.toxic.attributes["timeout"]) / 1000, end=End.RESET)
+
+
+class Slicer(Effect):
+    """Cuts data into pieces of `average_size` ± `size_variation` bytes, `delay` µs after each."""
+
+    type = "slicer"
+    numbers = {"average_size": COUNT, "size_variation": COUNT, "delay": Number(86_400_000_000)}  # noqa: RUF012
+    free_at = 0.0
+
+    @classmethod
+    def check(cls, attributes: Mapping[str, float]) -> None:
+        """Refuse sizes that no piece can have: they end Toxiproxy 2.12, and 2.13 refuses them."""
+        average, variation = attributes["average_size"], attributes["size_variation"]
+        if average <= 0:
+            raise ToxiproxyError(f"attribute average_size must be above 0, not {average}", 400)
+        if not -average < variation <= average:
+            raise ToxiproxyError(
+                f"attribute size_variation must be from 0 to average_size ({average}), not {variation}", 400
+            )
+
+    def apply(self, chunk: Chunk) -> Iterator[Chunk]:
+        """Yield the pieces; the delay comes after the last one too."""
+        self.free_at = max(self.free_at, chunk.at)
+        if chunk.end is not None:
+            chunk.at = self.free_at
+            yield chunk
+            return
+        delay = max(0, self.toxic.attributes["delay"]) / 1_000_000
+        for begin, end in self._cut(0, len(chunk.data)):
+            yield Chunk(self.free_at, chunk.data[begin:end])
+            self.free_at += delay
+
+    def start(self, at: float) -> None:
+        """Forget the delay after the last piece."""
+        self.free_at = at
+
+    def _cut(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        """Halve, ± variation, until a piece is small enough: the original's way."""
+        average = int(self.toxic.attributes["average_size"])
+        variation = int(self.toxic.attributes["size_variation"])
+        if end - begin - average <= variation:
+            yield begin, end
+            return
+        middle = begin + (end - begin) // 2
+        middle += self.rng.randrange(-variation, variation) if variation > 0 else 0
+        middle = max(begin + 1, min(end - 1, middle))
+        yield from self._cut(begin, middle)
+        yield from self._cut(middle, end)
 
 
 class LimitData(Effect):
     """Closes the connection after `bytes` bytes, counted per connection."""
 
-    bounds = {"bytes": _MAX}  # noqa: RUF012
+    type = "limit_data"
+    numbers = {"bytes": COUNT}  # noqa: RUF012
     count = 0
 
     def apply(self, chunk: Chunk) -> Iterator[Chunk]:
@@ -147,7 +272,7 @@ class LimitData(Effect):
         if chunk.end is not None:
             yield chunk
             return
-        left = max(0, self.toxic.attributes["bytes"] - self.count)
+        left = max(0, int(self.toxic.attributes["bytes"]) - self.count)
         whole = len(chunk.data)
         if left:
             chunk.data = chunk.data[:left]
@@ -157,29 +282,28 @@ class LimitData(Effect):
             yield Chunk(chunk.at, end=End.CLOSE)
 
 
+class PacketLoss(Effect):
+    """Drops a chunk with probability `loss_rate`, plus `correlation` after a drop: the stream is corrupt."""
+
+    type = "packet_loss"
+    numbers = {"loss_rate": SHARE, "correlation": SHARE}  # noqa: RUF012
+    since_2_13 = True
+    _dropped = False
+
+    def apply(self, chunk: Chunk) -> Iterator[Chunk]:
+        """Yield the chunk, or nothing."""
+        rate = self.toxic.attributes["loss_rate"]
+        if self._dropped:
+            rate = min(1, rate + self.toxic.attributes["correlation"])
+        self._dropped = chunk.end is None and self.rng.random() < rate
+        if not self._dropped:
+            yield chunk
+
+
 TOXICS: dict[str, type[Effect]] = {
-    "latency": Latency,
-    "limit_data": LimitData,
-    "noop": Effect,
-    "reset_peer": ResetPeer,
-    "timeout": Timeout,
+    each.type: each
+    for each in (
+        *(Bandwidth, Effect, Latency, LimitData, PacketLoss),
+        *(ResetPeer, Slicer, SlowClose, Timeout),
+    )
 }
-
-
-def read_attributes(kind: str, given: dict[str, Any], before: dict[str, int]) -> dict[str, int]:
-    """Return all attributes of a toxic type: those given, else those before, else 0; ToxiproxyError 400."""
-    folded = {key.lower(): value for key, value in given.items() if value is not None}
-    return {
-        name: _read_integer(name, folded.get(name, before.get(name, 0)), bound)
-        for name, bound in TOXICS[kind].bounds.items()
-    }
-
-
-def _read_integer(name: str, value: Any, bound: int) -> int:
-    if type(value) is not int or not -_MAX <= value <= _MAX:
-        raise ToxiproxyError(
-            f"bad request body: attribute {name} must be a 64-bit integer, not {value!r:.80}", 400
-        )
-    if not 0 <= value <= bound:
-        raise ToxiproxyError(f"attribute {name} must be from 0 to {bound}, not {value!r:.80}", 400)
-    return value

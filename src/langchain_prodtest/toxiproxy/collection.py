@@ -1,0 +1,92 @@
+"""All proxies of one server by name, and what concerns more than one of them."""
+
+import asyncio
+from collections.abc import Iterable
+
+from langchain_prodtest.errors import ToxiproxyError
+from langchain_prodtest.toxiproxy.events import Events
+from langchain_prodtest.toxiproxy.policy import Policy
+from langchain_prodtest.toxiproxy.proxy import Proxy
+from langchain_prodtest.toxiproxy.wanted import WantedProxy
+
+__all__ = ["Collection"]
+
+
+class Collection:
+    """The proxies of one server."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.events = Events()
+        self._proxies: dict[str, Proxy] = {}
+
+    def all(self) -> list[Proxy]:
+        """Return the proxies in the order of their names' bytes."""
+        return sorted(self._proxies.values(), key=lambda proxy: proxy.name.encode("utf-8", "replace"))
+
+    def find(self, name: str) -> Proxy:
+        """Return the proxy of that name; ToxiproxyError 404 without one."""
+        proxy = self._proxies.get(name)
+        if proxy is None:
+            raise ToxiproxyError("proxy not found", 404)
+        return proxy
+
+    def create(self, wanted: WantedProxy) -> Proxy:
+        """Add a proxy; ToxiproxyError 409 if the name is taken, 500 if the port is; then none is added."""
+        if wanted.name in self._proxies:
+            raise ToxiproxyError("proxy already exists", 409)
+        proxy = Proxy(wanted.name, wanted.listen, wanted.upstream, self.events, self.policy)
+        if wanted.enabled:
+            proxy.start()
+        self._proxies[wanted.name] = proxy
+        return proxy
+
+    async def put(self, wanted: WantedProxy) -> Proxy:
+        """Return the proxy of that name if its addresses are the wanted ones, else a new one in its place."""
+        old = self._proxies.get(wanted.name)
+        if old is None:
+            return self.create(wanted)
+        if old.is_at(wanted.listen, wanted.upstream):
+            return old
+        old.destroy()
+        await old.closed()
+        del self._proxies[wanted.name]
+        try:
+            return self.create(wanted)
+        except ToxiproxyError:
+            self._proxies[wanted.name] = old
+            raise
+
+    async def remove(self, name: str) -> None:
+        """Stop a proxy, close its connections and forget it."""
+        proxy = self.find(name)
+        del self._proxies[name]
+        proxy.destroy()
+        await proxy.closed()
+
+    async def reset(self) -> None:
+        """Enable all proxies and remove all toxics; ToxiproxyError 500 names what could not be enabled.
+
+        In strict mode the first such proxy is the end of it.
+        """
+        failures = []
+        for proxy in list(self._proxies.values()):
+            try:
+                proxy.start()
+            except ToxiproxyError as error:
+                failures.append(str(error))
+                if self.policy.strict:
+                    break
+            await proxy.clear()
+        if failures:
+            raise ToxiproxyError("; ".join(failures), 500)
+
+    async def close(self) -> None:
+        """Stop all proxies and wait until their connections are closed."""
+        for proxy in self._proxies.values():
+            proxy.destroy()
+        await _closed(self._proxies.values())
+
+
+async def _closed(proxies: Iterable[Proxy]) -> None:
+    await asyncio.gather(*(proxy.closed() for proxy in proxies))

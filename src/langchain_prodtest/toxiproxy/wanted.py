@@ -1,0 +1,86 @@
+"""What a request wants a proxy or a toxic to be, read and checked as a whole before anything changes."""
+
+from collections.abc import Callable
+from typing import Any
+
+from langchain_prodtest.errors import ToxiproxyError
+from langchain_prodtest.toxiproxy.address import split_address
+from langchain_prodtest.toxiproxy.attributes import check_ranges, read_attributes
+from langchain_prodtest.toxiproxy.message import fields, read_toxicity, text, typed
+from langchain_prodtest.toxiproxy.policy import Policy
+from langchain_prodtest.toxiproxy.proxy import Proxy
+from langchain_prodtest.toxiproxy.toxics import TOXICS, Toxic
+
+__all__ = ["WantedProxy", "read_toxic", "read_update"]
+
+
+class WantedProxy:
+    """The fields of a proxy that a request gives; those it leaves out are as before, or the defaults."""
+
+    def __init__(self, given: Any, before: Proxy | None = None) -> None:
+        table = fields(given)
+        self.name = text(table, "name", "")
+        self.listen = text(table, "listen", before.listen if before else "")
+        self.upstream = text(table, "upstream", before.upstream if before else "")
+        self.enabled = typed(table, "enabled", bool, before.enabled if before else True)
+
+    def check(self, where: str = "") -> None:
+        """Refuse what a new proxy cannot be made of."""
+        for field in ("name", "upstream"):
+            if not getattr(self, field):
+                raise ToxiproxyError(f"missing required field: {field}{where}", 400)
+        self.check_upstream()
+
+    def check_upstream(self) -> None:
+        """Refuse an upstream that is not allowed; what is no address at all fails when it is dialled."""
+        try:
+            split_address(self.upstream)
+        except ToxiproxyError as error:
+            if error.status == 400:
+                raise
+
+
+def read_toxic(given: Any, policy: Policy, taken: Callable[[str], object]) -> Toxic:
+    """Return the toxic that a request describes; ToxiproxyError in the order and words of the original."""
+    table = fields(given)
+    kind, stream = text(table, "type", ""), text(table, "stream", "downstream")
+    toxicity = read_toxicity(table, 1.0, policy.strict)
+    typed(table, "attributes", dict, {})
+    if stream.lower() not in ("upstream", "downstream"):
+        raise ToxiproxyError("stream was invalid, can be either upstream or downstream", 400)
+    if kind not in TOXICS or (policy.strict and TOXICS[kind].since_2_13):
+        raise ToxiproxyError("invalid toxic type", 400)
+    toxic = Toxic(text(table, "name", "") or f"{kind}_{stream}", kind, stream, toxicity)
+    if taken(toxic.name):
+        raise ToxiproxyError("toxic already exists", 409)
+    toxic.attributes = _read_attributes(table, toxic, policy)
+    return toxic
+
+
+def read_update(given: Any, toxic: Toxic, policy: Policy) -> tuple[float, dict[str, float]]:
+    """Return the toxicity and attributes that an update leads to.
+
+    A refused update changes nothing; in strict mode it changes the attributes that could be read.
+    """
+    table = fields(given)
+    toxicity = read_toxicity(table, toxic.toxicity, policy.strict)
+    return toxicity, _read_attributes(table, toxic, policy)
+
+
+def _read_attributes(table: dict[str, Any], toxic: Toxic, policy: Policy) -> dict[str, float]:
+    effect = TOXICS[toxic.type]
+    given = typed(table, "attributes", dict, {})
+    attributes, errors = read_attributes(effect.numbers, given, toxic.attributes)
+    if not policy.strict:
+        _refuse(errors)
+        check_ranges(effect.numbers, attributes)
+    effect.check(attributes)
+    if errors:
+        toxic.attributes = attributes
+    _refuse(errors)
+    return attributes
+
+
+def _refuse(errors: list[str]) -> None:
+    if errors:
+        raise ToxiproxyError(errors[0], 400)
