@@ -13,13 +13,14 @@ from langchain_prodtest.script import Reply, Request, ToolCall, Usage
 from langchain_prodtest.wire.codec import Event, Rejected
 from langchain_prodtest.wire.tokens import count_usage
 
-__all__ = ["Completions", "cut_arguments", "is_objects", "read_chat", "token_logprobs"]
+__all__ = ["FINGERPRINT", "Completions", "cut_arguments", "is_objects", "read_chat", "token_logprobs"]
 
 _Fields = dict[str, Any]
 
 _encode = msgspec.json.encode
 _PIECE = 4  # characters of a piece of streamed tool-call arguments
 _MOST_CHOICES = 128
+FINGERPRINT = {"system_fingerprint": "fp_prodtest"}
 
 
 class Completions:
@@ -30,7 +31,7 @@ class Completions:
     tells the usage: in a chunk of its own, if that is `asked` for or `always`, or with the `finish` reason.
     """
 
-    about: ClassVar[_Fields] = {"service_tier": "default", "system_fingerprint": "fp_prodtest"}
+    about: ClassVar[_Fields] = {"service_tier": "default", **FINGERPRINT}
     refusals: bool = True
     whole_calls: bool = False
     usage_in: Literal["asked", "always", "finish"] = "asked"
@@ -68,6 +69,16 @@ class Completions:
         """Return more fields of each choice."""
         return {}
 
+    def envelope(self, kind: str, request: Request) -> _Fields:
+        """Return the fields of a whole answer, or of every chunk, that are not choices and usage."""
+        return {
+            "id": f"chatcmpl-{self.new_id()}",
+            "object": kind,
+            "created": int(request.received),
+            "model": request.model,
+            **self.about,
+        }
+
     # -- the stream ----------------------------------------------------------------------------------------
 
     def chat_events(self, reply: Reply, request: Request) -> list[Event]:
@@ -75,9 +86,10 @@ class Completions:
 
         The choices of one piece share a chunk.
         """
-        usage = self.usage(_usage(reply, request))
         own = self.usage_in == "always" or (self.usage_in == "asked" and _asks_usage(request))
-        about = self._about("chat.completion.chunk", request)
+        told = own or self.usage_in == "finish"
+        usage = self.usage(_usage(reply, request)) if told else {}
+        about = self.envelope("chat.completion.chunk", request)
         start, end = b"data: %b," % _encode(about)[:-1], b',"usage":null}\n\n' if own else b"}\n\n"
         count, extra = _choices(request), _members(self.with_choice(reply))
         refused = self.refusals and reply.finish == "refusal"
@@ -151,7 +163,7 @@ class Completions:
             for index in range(_choices(request))
         ]
         usage = self.usage(_usage(reply, request))
-        return _encode({**self._about("chat.completion", request), "choices": choices, "usage": usage})
+        return _encode({**self.envelope("chat.completion", request), "choices": choices, "usage": usage})
 
     def _message(self, reply: Reply) -> _Fields:
         refused = self.refusals and reply.finish == "refusal"
@@ -168,15 +180,6 @@ class Completions:
         return message
 
     # -- parts of both -------------------------------------------------------------------------------------
-
-    def _about(self, kind: str, request: Request) -> _Fields:
-        return {
-            "id": f"chatcmpl-{self.new_id()}",
-            "object": kind,
-            "created": int(request.received),
-            "model": request.model,
-            **self.about,
-        }
 
     def tool_call(self, call: ToolCall, arguments: str) -> _Fields:
         """Return a tool call with `arguments`, and an id of its own unless the Reply gives one."""

@@ -15,7 +15,7 @@ from langchain_prodtest.wire.embeddings import embeddings, read_embeddings
 from langchain_prodtest.wire.moderations import moderations, read_moderations
 from langchain_prodtest.wire.responses import Responses, read_responses
 
-__all__ = ["OpenAI"]
+__all__ = ["RATE_LIMITS", "OpenAI"]
 
 _Fields = dict[str, Any]
 
@@ -39,7 +39,7 @@ _KINDS: dict[int, tuple[str, str | None]] = {
     404: ("invalid_request_error", None),
     429: ("requests", "rate_limit_exceeded"),
 }
-_LIMITS = {
+RATE_LIMITS = {
     "x-ratelimit-limit-requests": "10000",
     "x-ratelimit-limit-tokens": "2000000",
     "x-ratelimit-remaining-requests": "9999",
@@ -47,6 +47,7 @@ _LIMITS = {
     "x-ratelimit-reset-requests": "6ms",
     "x-ratelimit-reset-tokens": "0s",
 }
+"""The headers that tell the rate limits, as if hardly anything of them were used."""
 
 
 class OpenAI(Completions):
@@ -126,7 +127,7 @@ class OpenAI(Completions):
 
     def headers(self) -> dict[str, str]:
         """Return the request id, the API's version, and the rate limits as if hardly anything were used."""
-        return {"x-request-id": f"req_{self.new_id()}", "openai-version": "2020-10-01", **_LIMITS}
+        return {"x-request-id": f"req_{self.new_id()}", "openai-version": "2020-10-01", **RATE_LIMITS}
 
     def answer_headers(self, reply: Reply, request: Request) -> dict[str, str]:
         """Return none: the body says it all."""

@@ -1,8 +1,10 @@
 """The providers that can be mounted. A new provider is one codec file and one line here."""
 
 from langchain_prodtest.wire.anthropic import Anthropic
+from langchain_prodtest.wire.azure import Azure
 from langchain_prodtest.wire.codec import Codec
 from langchain_prodtest.wire.cohere import Cohere
+from langchain_prodtest.wire.dialects import NVIDIA, XAI, DeepSeek, Fireworks, Groq, OpenRouter, Together
 from langchain_prodtest.wire.gemini import Gemini
 from langchain_prodtest.wire.ollama import Ollama
 from langchain_prodtest.wire.openai import OpenAI
@@ -11,6 +13,14 @@ __all__ = ["PROVIDERS"]
 
 PROVIDERS: dict[str, Codec] = {
     "openai": OpenAI(),
+    "azure": Azure(),
+    "groq": Groq(),
+    "fireworks": Fireworks(),
+    "together": Together(),
+    "deepseek": DeepSeek(),
+    "xai": XAI(),
+    "openrouter": OpenRouter(),
+    "nvidia": NVIDIA(),
     "anthropic": Anthropic(),
     "ollama": Ollama(),
     "cohere": Cohere(),
