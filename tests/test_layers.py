@@ -26,7 +26,7 @@ PARTS = {
     "load": {"httptools", "locust", "msgspec"},
     "snapshots": {"langchain_core", "syrupy"},
     "toxiproxy": {"httptools", "uvloop"},
-    "wire": {"httptools", "msgspec", "uvloop"},
+    "wire": {"httptools", "msgspec", "trustme", "uvloop"},
 }
 """Each part with the third-party packages that are its own."""
 FRONTS = {"cli", "demo", "marker", "plugin", "results", "rig"}

@@ -3,13 +3,14 @@
 import asyncio
 import socket
 import struct
-from typing import cast
+from typing import Protocol, cast
 
 from langchain_prodtest.measure import now
 from langchain_prodtest.script import ClosedBy, Request
-from langchain_prodtest.wire.arrival import Limits, Reader
+from langchain_prodtest.wire.arrival import Arrival, Limits, Reader
 from langchain_prodtest.wire.exchange import Exchange, call_of
 from langchain_prodtest.wire.framing import CONTINUE, frame
+from langchain_prodtest.wire.front import Front, inside
 from langchain_prodtest.wire.response import Ending
 from langchain_prodtest.wire.router import Router
 
@@ -20,12 +21,19 @@ _PIPELINED = 16  # requests that may wait on one connection
 _LINGER = 2.0  # seconds in which a rejected client may read the answer before the connection is closed
 
 
+class Stoppable(Protocol):
+    """A connection at any stage."""
+
+    def stop(self) -> None:
+        """Close at once."""
+
+
 class Traffic:
     """What is going on at one server: its connections and the exchanges that are open."""
 
-    def __init__(self, router: Router, limits: Limits, keep_alive: bool) -> None:
-        self.router, self.limits, self.keep_alive = router, limits, keep_alive
-        self.connections: set[Connection] = set()
+    def __init__(self, router: Router, limits: Limits, keep_alive: bool, front: Front | None = None) -> None:
+        self.router, self.limits, self.keep_alive, self.front = router, limits, keep_alive, front
+        self.connections: set[Stoppable] = set()
         self.open: dict[Exchange, Request] = {}
         self.peak = 0
 
@@ -41,12 +49,15 @@ class Traffic:
 
 
 class Connection(asyncio.Protocol):
-    """Reads requests, has them answered in order, and notices at any time that the client has left."""
+    """Reads requests, has them answered in order, and notices at any time that the client has left.
+
+    `mount` is given where the client took the connection for one to the provider's own host.
+    """
 
     _transport: asyncio.Transport
 
-    def __init__(self, traffic: Traffic, loop: asyncio.AbstractEventLoop) -> None:
-        self._traffic, self._loop = traffic, loop
+    def __init__(self, traffic: Traffic, loop: asyncio.AbstractEventLoop, mount: str | None = None) -> None:
+        self._traffic, self._loop, self._mount = traffic, loop, mount
         self._reader = Reader(traffic.limits, traffic.keep_alive)
         self._exchange: Exchange | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -55,13 +66,13 @@ class Connection(asyncio.Protocol):
         """Wait for a request, or reset the connection if a Fault refuses it."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own do not inherit from it
         self._traffic.connections.add(self)
-        mount = self._traffic.router.refused()
+        mount = self._refused()
         if mount is not None:
             request = Request(provider=mount, operation="", received=now())
             self._traffic.router.script.record(call_of(request, closed_by="fault"))
             self._reset()
             return
-        self._transport.set_write_buffer_limits(high=0)  # "paused" then means: the socket has not taken all
+        self._transport.set_write_buffer_limits(high=1, low=0)  # "paused" means: the socket has not taken all
         self._expect_request()
 
     def data_received(self, data: bytes) -> None:
@@ -105,7 +116,7 @@ class Connection(asyncio.Protocol):
         if not self._reader.arrived or self._transport.is_closing():
             return
         self._stop_deadline()
-        arrival = self._reader.arrived.popleft()
+        arrival = self._led(self._reader.arrived.popleft())
         decision = self._traffic.router.decide(arrival)
         writes = frame(decision.response, keep_alive=arrival.keep, chunks=arrival.chunks)
 
@@ -119,11 +130,22 @@ class Connection(asyncio.Protocol):
         self._traffic.begin(self._exchange)
         self._exchange.play()
 
+    def _led(self, arrival: Arrival) -> Arrival:
+        """Return the arrival with a mount in its path, where it named a host instead."""
+        if self._mount is not None:
+            return inside(arrival, self._mount)
+        return arrival if self._traffic.front is None else self._traffic.front.direct(arrival)
+
     def _after(self, ending: Ending, keep: bool, lingers: bool) -> None:
         if ending == "reset":
             self._reset()
         elif lingers:
-            self._transport.write_eof()  # a close with unread data would be a reset, and lose the answer
+            if (
+                self._transport.can_write_eof()
+            ):  # a close with unread data would be a reset, and lose the answer
+                self._transport.write_eof()
+            else:  # TLS ends by itself in both directions
+                self._transport.close()
             self._deadline = self._loop.call_later(_LINGER, self._transport.abort)
         elif keep and ending == "end":
             if self._reader.arrived:
@@ -132,6 +154,11 @@ class Connection(asyncio.Protocol):
                 self._expect_request()
         else:
             self._transport.close()
+
+    def _refused(self) -> str | None:
+        if self._mount is None:
+            return self._traffic.router.refused()
+        return self._mount if self._traffic.router.script.refuses(self._mount) else None
 
     def _leave(self, closed_by: ClosedBy | None) -> None:
         exchange, self._exchange = self._exchange, None

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import itertools
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -21,21 +22,39 @@ __all__ = ["serve"]
 
 
 def serve(
-    host: str, port: int, mounts: Mapping[str, str], journal: Path | None, announce: Callable[[str], None]
+    host: str,
+    port: int,
+    mounts: Mapping[str, str],
+    journal: Path | None,
+    announce: Callable[[str], None],
+    *,
+    transparent: bool = False,
 ) -> None:
     """Answer as the providers in `mounts` until SIGINT or SIGTERM; call it from the main thread.
 
     Every request gets the default answer to its nonce. Each finished exchange is appended to `journal` as one
-    line of JSON. `announce` is called with one line per provider once the port is open.
+    line of JSON. Once the port is open, `announce` is called with one line per provider; if `transparent`,
+    with the environment as lines for a shell, the last of which is `# ready`.
     UsageError: as FakeServer, and a journal that cannot be written.
     """
     with ExitStack() as stack:
         told = stack.enter_context(_signals(signal.SIGINT, signal.SIGTERM))
         script = _Journalled(None if journal is None else stack.enter_context(_appended(journal)))
-        server = stack.enter_context(FakeServer(script, mounts, host, port, loop=_fastest_loop()))
-        for mount in mounts:
-            announce(f"{mount}  {server.url(mount)}")
+        server = stack.enter_context(
+            FakeServer(script, mounts, host, port, transparent=transparent, loop=_fastest_loop())
+        )
+        for line in _environment(server) if transparent else _urls(server, mounts):
+            announce(line)
         told.wait()
+
+
+def _urls(server: FakeServer, mounts: Mapping[str, str]) -> list[str]:
+    return [f"{mount}  {server.url(mount)}" for mount in mounts]
+
+
+def _environment(server: FakeServer) -> list[str]:
+    variables = server.environment().items()
+    return [*(f"export {name}={shlex.quote(value)}" for name, value in variables), "# ready"]
 
 
 class _Journalled(Script):

@@ -12,7 +12,10 @@ from langchain_prodtest.errors import UsageError, unknown_name
 from langchain_prodtest.script import Request, Script
 from langchain_prodtest.wire.arrival import Limits
 from langchain_prodtest.wire.connection import Connection, Traffic
+from langchain_prodtest.wire.front import Front
 from langchain_prodtest.wire.router import Router
+from langchain_prodtest.wire.tls import Authority
+from langchain_prodtest.wire.tunnel import Tunnel
 
 __all__ = ["FakeServer", "Limits"]
 
@@ -26,6 +29,9 @@ class FakeServer:
     `mounts` maps the first segment of the path, which is also `Request.provider`, to the name of a provider
     in `PROVIDERS`; two mounts may name the same. Port 0 takes a free one. Each connection is closed after
     one answer unless `keep_alive`: clients that outlive their event loop fail on pooled connections.
+
+    A `transparent` server is an HTTP proxy besides: a process with the variables of `environment()` keeps
+    its production URLs and reaches the fakes by them, over TLS, and nothing else.
 
     The Script is asked in the server's thread, so its `default` must not block. A Fault `refuse` strikes the
     next connection, whichever of the mounts it is for. A client that closes its sending side has left.
@@ -41,14 +47,18 @@ class FakeServer:
         port: int = 0,
         keep_alive: bool = False,
         *,
+        transparent: bool = False,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop,
     ) -> None:
         _require_loopback(host)
         if not 0 <= port <= 65535:
             raise UsageError(f"a port is 0 (any that is free) to 65535, not {port}")
-        self._router = Router(script, {"openai": "openai"} if mounts is None else mounts)
+        self._mounts = {"openai": "openai"} if mounts is None else mounts
+        self._router = Router(script, self._mounts)
         self._traffic = Traffic(self._router, limits, keep_alive)
+        self._transparent = transparent
+        self._authority: Authority | None = None
         self._host, self._port = host, port
         self._new_loop = loop
         self._stop: Callable[[], object] | None = None
@@ -65,6 +75,15 @@ class FakeServer:
             raise UsageError(unknown_name("mount", mount, self._router.codecs))
         return f"http://{self.address}/{mount}{self._router.codecs[mount].base}"
 
+    def environment(self) -> dict[str, str]:
+        """Return the variables that lead a process and its production URLs here, to a transparent server.
+
+        They hold while the server runs: the file that tells whom to trust is removed when it stops.
+        """
+        if self._traffic.front is None:
+            raise UsageError("production URLs lead to a transparent server that runs; give transparent=True")
+        return self._traffic.front.environment(self.address)
+
     @property
     def open(self) -> list[Request]:
         """The requests whose exchange is not finished."""
@@ -79,6 +98,9 @@ class FakeServer:
         """Listen, and return when connections are accepted."""
         if self._thread is not None:
             raise RuntimeError("a FakeServer is started once; make another one")
+        if self._transparent:
+            self._authority = Authority()
+            self._traffic.front = Front(self._mounts, self._authority)
         ready = threading.Event()
         failure: list[OSError] = []
 
@@ -95,7 +117,7 @@ class FakeServer:
         self._thread.start()
         ready.wait()
         if failure:
-            self._thread.join()
+            self.stop()
             raise UsageError(
                 f"cannot listen on {self.address}: {os.strerror(failure[0].errno or 0)}. "
                 "Free the port, choose another, or give port 0 to take any that is free."
@@ -105,9 +127,12 @@ class FakeServer:
     async def _serve(self, ready: threading.Event) -> None:
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
-        server = await loop.create_server(
-            lambda: Connection(self._traffic, loop), self._host, self._port, backlog=_BACKLOG
-        )
+
+        def accept() -> asyncio.Protocol:
+            front = self._traffic.front
+            return Connection(self._traffic, loop) if front is None else Tunnel(self._traffic, loop, front)
+
+        server = await loop.create_server(accept, self._host, self._port, backlog=_BACKLOG)
         self._port = server.sockets[0].getsockname()[1]
         self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
         ready.set()
@@ -121,9 +146,12 @@ class FakeServer:
     def stop(self) -> None:
         """Close every connection and the port, and return when the thread has ended."""
         stop, self._stop = self._stop, None
-        if stop is not None and self._thread is not None:
+        if stop is not None:
             stop()
+        if self._thread is not None:
             self._thread.join()
+        if self._authority is not None:
+            self._authority.close()
 
     def __enter__(self) -> Self:
         return self.start()
