@@ -2,6 +2,7 @@
 
 from langchain_prodtest.wire.anthropic import Anthropic
 from langchain_prodtest.wire.azure import Azure
+from langchain_prodtest.wire.bedrock import Bedrock
 from langchain_prodtest.wire.codec import Codec
 from langchain_prodtest.wire.cohere import Cohere
 from langchain_prodtest.wire.dialects import NVIDIA, XAI, DeepSeek, Fireworks, Groq, OpenRouter, Together
@@ -23,6 +24,7 @@ PROVIDERS: dict[str, Codec] = {
     "nvidia": NVIDIA(),
     "anthropic": Anthropic(),
     "ollama": Ollama(),
+    "bedrock": Bedrock(),
     "cohere": Cohere(),
     "gemini": Gemini(),
 }
