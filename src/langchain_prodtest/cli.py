@@ -128,17 +128,13 @@ def fakes_serve(host: str, port: int, journal: Path | None, transparent: bool) -
     return 0
 
 
-@cli.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address to listen on.")
-@click.option(
-    "--port", default=8474, show_default=True, type=click.IntRange(0, 65535), help="0: a free port."
-)
-@click.option("--seed", default=0, help="Seed of toxicity and jitter.")
-def toxiproxy(host: str, port: int, seed: int) -> int:
-    """Serve the embedded Toxiproxy until Ctrl-C."""
+@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def toxiproxy(options: Sequence[str]) -> int:
+    """Serve the embedded Toxiproxy until Ctrl-C; --help shows its options."""
     from langchain_prodtest.toxiproxy.__main__ import main as serve
 
-    return serve(["--host", host, "--port", str(port), "--seed", str(seed)])
+    return serve(options)
 
 
 @cli.group()

@@ -65,7 +65,8 @@ class Seen(NamedTuple):
 
 def ask(listen: str, path: str = "/sse", between: Callable[[], object] = lambda: None) -> Seen:
     """Read a stream with httpx; `between` is called after the first part of the body."""
-    begun, first, parts = time.monotonic(), 0.0, []
+    begun, first = time.monotonic(), 0.0
+    parts: list[bytes] = []
     with (
         httpx.Client(timeout=0.8, trust_env=False) as client,
         client.stream("GET", f"http://{listen}{path}") as got,

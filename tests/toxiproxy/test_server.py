@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.client import Toxiproxy
 
 COMMAND = [sys.executable, "-m", "langchain_prodtest.toxiproxy"]
@@ -157,3 +158,17 @@ def test_descriptors_do_not_leak(start: Any, peer: Any, until: Any) -> None:
         one.close()
         other.close()
     until(lambda: descriptors() <= before)
+
+
+def test_token_is_wanted_on_every_endpoint(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = {**os.environ, "TOXIPROXY_AUTH_TOKEN": "secret"}
+    with serving("--proxy-metrics", env=env) as served:
+        for token in (None, "wrong", "secret "):
+            client = Toxiproxy(served.url, token=token)
+            for path in ("/version", "/proxies", "/metrics", "/prodtest/events"):
+                with pytest.raises(ToxiproxyError, match="unauthorized") as caught:
+                    client.request("GET", path)
+                assert caught.value.status == 401
+        assert Toxiproxy(served.url, token="secret").version() == "2.13.0"
+        monkeypatch.setenv("TOXIPROXY_AUTH_TOKEN", "secret")
+        assert Toxiproxy(served.url).proxies() == {}

@@ -241,7 +241,7 @@ def test_slicer_cuts_by_halves_and_waits_after_each_piece(proxy: Proxy, pair: An
     sender, receiver = ends_of(stream, *pair())
     data = bytes(range(250)) * 4
     sender.sendall(data)
-    pieces = []
+    pieces: list[bytes] = []
     while len(b"".join(pieces)) < 1000:
         pieces.append(receiver.recv(1000))
     assert b"".join(pieces) == data

@@ -6,6 +6,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from langchain_prodtest.errors import ProdtestError
 from langchain_prodtest.toxiproxy.policy import Policy
@@ -14,7 +15,7 @@ from langchain_prodtest.toxiproxy.server import run
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the server with these arguments (default: the command line's); 2 if it cannot start."""
-    parser = argparse.ArgumentParser(prog="python -m langchain_prodtest.toxiproxy", description=__doc__)
+    parser = argparse.ArgumentParser(prog="prodtest toxiproxy", description=__doc__)
     parser.add_argument(
         "--host", default="127.0.0.1", help="loopback address of the API (default %(default)s)"
     )
@@ -22,12 +23,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--port", type=int, default=8474, help="port of the API, 0 for a free one (default %(default)s)"
     )
     parser.add_argument("--seed", type=int, help="make draws and jitter reproducible")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="JSON array of proxies to start with")
+    parser.add_argument("--proxy-metrics", action="store_true", help="serve /metrics with bytes by proxy")
+    parser.add_argument("--runtime-metrics", action="store_true", help="serve /metrics of the process")
     parser.add_argument("--strict", action="store_true", help="imitate Toxiproxy 2.12 where this is safer")
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this process has ended")
     options = parser.parse_args(argv)
     try:
         with asyncio.Runner(loop_factory=_find_loop()) as runner:
-            runner.run(run(options.host, options.port, _read_policy(options), options.parent))
+            runner.run(run(options.host, options.port, _read_policy(options), options.parent, options.config))
     except ProdtestError as error:
         print(error, file=sys.stderr)
         return 2
@@ -36,7 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _read_policy(options: argparse.Namespace) -> Policy:
     seed = random.getrandbits(64) if options.seed is None else options.seed
-    return Policy(str(seed), options.strict, os.environ.get("TOXIPROXY_AUTH_TOKEN"))
+    return Policy(
+        str(seed),
+        strict=options.strict,
+        token=os.environ.get("TOXIPROXY_AUTH_TOKEN"),
+        proxy_metrics=options.proxy_metrics,
+        runtime_metrics=options.runtime_metrics,
+    )
 
 
 def _find_loop() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -5,6 +5,7 @@ from urllib.parse import parse_qs
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.collection import Collection
 from langchain_prodtest.toxiproxy.message import Answer, Request, answer_json, decode, read_lease
+from langchain_prodtest.toxiproxy.metrics import show_proxies, show_runtime
 from langchain_prodtest.toxiproxy.proxy import Proxy, show_toxic
 from langchain_prodtest.toxiproxy.routes import Handler, Routes
 from langchain_prodtest.toxiproxy.toxics import Toxic
@@ -34,11 +35,19 @@ class Api:
             },
             "prodtest/events": {"GET": self._list_events},
         }  # fmt: skip
+        if self._policy.proxy_metrics or self._policy.runtime_metrics:
+            handlers["metrics"] = {"*": self._metrics}
         self.answer = Routes(handlers, self._policy.token).answer
 
     async def _version(self, request: Request) -> Answer:
         body = f'{{"version": "{self._policy.version}"}}\n'.encode()
         return Answer(200, body, "application/json;charset=utf-8")
+
+    async def _metrics(self, request: Request) -> Answer:
+        lines = show_proxies(self._proxies.all()) if self._policy.proxy_metrics else []
+        lines += show_runtime() if self._policy.runtime_metrics else []
+        body = "\n".join([*lines, ""]).encode("utf-8", "replace")
+        return Answer(200, body, "text/plain; version=0.0.4; charset=utf-8")
 
     async def _list(self, request: Request) -> Answer:
         return answer_json(200, {proxy.name: proxy.as_json() for proxy in self._proxies.all()})

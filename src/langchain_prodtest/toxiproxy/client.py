@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +29,8 @@ class Toxiproxy:
     """A Toxiproxy's HTTP API at `url`; each call waits at most `timeout` seconds.
 
     Every method raises ToxiproxyError: with the server's text and `status`, or with status 0 if nothing
-    answered. `token` is sent as bearer token. Proxy variables of the environment have no effect.
+    answered. `token` (default: TOXIPROXY_AUTH_TOKEN) is sent as bearer token. Proxy variables of the
+    environment have no effect.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class Toxiproxy:
     ) -> None:
         self.url = (url if "://" in url else f"http://{url}").rstrip("/")
         self.timeout = timeout
-        self._token = token
+        self._token = token or os.environ.get("TOXIPROXY_AUTH_TOKEN")
         parts = urlsplit(self.url)
         if parts.scheme != "http" or not parts.hostname:
             raise ToxiproxyError(f'"{url}" is not the address of a Toxiproxy, such as http://127.0.0.1:8474')

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,12 +16,20 @@ from langchain_prodtest.toxiproxy.address import hosts_of, split_address
 from langchain_prodtest.toxiproxy.events import Events
 from langchain_prodtest.toxiproxy.toxics import TOXICS, Chunk, Effect, End, Toxic
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "Counts"]
 
 _READ = 32 * 1024
 _AHEAD = 1024
 _DIAL_TIMEOUT = 10.0
 _LONGEST_NAP = 3600.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """Bytes of one direction: received from its source, sent to its target."""
+
+    received: int = 0
+    sent: int = 0
 
 
 class Link:
@@ -31,7 +40,8 @@ class Link:
 
     def __init__(self, source: socket.socket, target: socket.socket, on_end: Callable[[End], None]) -> None:
         self.effects: list[Effect] = []
-        self.received = self.sent = 0
+        self.counts = Counts()
+        self.first_sent: float | None = None
         self._source, self._target, self._on_end = source, target, on_end
         self._loop = asyncio.get_running_loop()
         self._chunks: deque[Chunk] = deque()
@@ -51,7 +61,7 @@ class Link:
                 end = None if data else End.EOF
             except OSError:
                 data, end = b"", End.LOST
-            self.received += len(data)
+            self.counts.received += len(data)
             if data and not (self.effects or self._chunks or self._busy):
                 if not await self._send(data):
                     return
@@ -102,7 +112,9 @@ class Link:
         except OSError:
             self._finish(End.LOST)
             return False
-        self.sent += len(data)
+        self.counts.sent += len(data)
+        if self.first_sent is None:
+            self.first_sent = self._loop.time()
         return True
 
     def _capacity(self) -> int:
@@ -171,6 +183,8 @@ class Connection:
         self._links: dict[bool, Link] = {}
         self._finished: list[bool] = []
         self._lingers = False
+        self._began = asyncio.get_running_loop().time()
+        self._dialled = self._began
 
     async def run(self, number: int, toxics: list[Toxic]) -> None:
         """Dial the upstream, then carry bytes until `end`; the live list `toxics` is read after the dial."""
@@ -180,6 +194,7 @@ class Connection:
         cause, reset = "stopped", False
         try:
             server = await self._dial()
+            self._dialled = asyncio.get_running_loop().time()
             if server is not None:
                 sockets.append(server)
                 ends = ((True, self._client, server), (False, server, self._client))
@@ -201,7 +216,11 @@ class Connection:
                 link.stop()
             for each in sockets:
                 _close(each, self._lingers if self._strict else reset)
-            self._events.add("close", self._proxy, connection=number, cause=cause)
+            self._events.add("close", self._proxy, connection=number, cause=cause, **self._evidence())
+
+    def counts(self) -> dict[bool, Counts]:
+        """Return the bytes so far, by whether they go upstream."""
+        return {upstream: link.counts for upstream, link in self._links.items()}
 
     @property
     def ended(self) -> bool:
@@ -245,6 +264,17 @@ class Connection:
         if self._strict and index >= 0:
             link.effects[index].redraw()
             _begin_again(link, link.effects[index])
+
+    def _evidence(self) -> dict[str, Any]:
+        """Return bytes delivered each way, and ms of the dial and to the first answer."""
+        up, down = self._links.get(True), self._links.get(False)
+        first = down.first_sent if down else None
+        return {
+            "sent_up": up.counts.sent if up else 0,
+            "sent_down": down.counts.sent if down else 0,
+            "dial_ms": round((self._dialled - self._began) * 1000, 3),
+            "first_byte_ms": None if first is None else round((first - self._began) * 1000, 3),
+        }
 
     def _find(self, toxic: Toxic) -> list[tuple[Link, Effect]]:
         link = self._links.get(toxic.upstream)

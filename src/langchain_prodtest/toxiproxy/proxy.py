@@ -5,12 +5,13 @@ import contextlib
 import errno
 import os
 import socket
+from dataclasses import replace
 from typing import Any
 
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.address import hosts_of, join_address, split_address
 from langchain_prodtest.toxiproxy.events import Events
-from langchain_prodtest.toxiproxy.link import Connection
+from langchain_prodtest.toxiproxy.link import Connection, Counts
 from langchain_prodtest.toxiproxy.policy import Policy
 from langchain_prodtest.toxiproxy.toxics import Toxic
 
@@ -35,6 +36,7 @@ class Proxy:
         self._socket: socket.socket | None = None
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._accepted = 0
+        self._done = {True: Counts(), False: Counts()}
         self._leases: dict[str, asyncio.TimerHandle] = {}
 
     def start(self) -> None:
@@ -133,6 +135,18 @@ class Proxy:
         """Enable the proxy after `seconds`, unless leased again before."""
         self._lease("", seconds)
 
+    @property
+    def connections(self) -> int:
+        """The number of open connections."""
+        return len(self._connections)
+
+    def counts(self) -> dict[bool, Counts]:
+        """Return the bytes of all connections by whether they go upstream; strict: of those that ended."""
+        total = {upstream: replace(counts) for upstream, counts in self._done.items()}
+        for connection in () if self._policy.strict else self._connections:
+            _add(total, connection)
+        return total
+
     def as_json(self) -> dict[str, Any]:
         """Return the proxy as the API shows it: upstream toxics first."""
         ordered = sorted(self.toxics, key=lambda toxic: not toxic.upstream)
@@ -161,7 +175,11 @@ class Proxy:
             connection = Connection(client, self.upstream, seed, self._events, self.name, self._policy.strict)
             task = asyncio.create_task(connection.run(self._accepted, self.toxics))
             self._connections[connection] = task
-            task.add_done_callback(lambda _, ended=connection: self._connections.pop(ended))  # type: ignore[misc]
+            task.add_done_callback(lambda _, ended=connection: self._forget(ended))  # type: ignore[misc]
+
+    def _forget(self, connection: Connection) -> None:
+        del self._connections[connection]
+        _add(self._done, connection)
 
     def _pause_accepting(self) -> None:
         """Wait for free descriptors instead of spinning on a listener that stays readable."""
@@ -197,6 +215,12 @@ class Proxy:
         except ToxiproxyError as error:
             self._events.add("undo_failed", self.name, error=str(error))
             self._lease(key, _RETRY)
+
+
+def _add(total: dict[bool, Counts], connection: Connection) -> None:
+    for upstream, counts in connection.counts().items():
+        total[upstream].received += counts.received
+        total[upstream].sent += counts.sent
 
 
 def show_toxic(toxic: Toxic) -> dict[str, Any]:

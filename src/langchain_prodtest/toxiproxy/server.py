@@ -13,6 +13,7 @@ from langchain_prodtest.errors import UsageError
 from langchain_prodtest.toxiproxy.address import hosts_of, join_address
 from langchain_prodtest.toxiproxy.api import Api
 from langchain_prodtest.toxiproxy.collection import Collection
+from langchain_prodtest.toxiproxy.config_file import load
 from langchain_prodtest.toxiproxy.message import Answer, Request
 from langchain_prodtest.toxiproxy.policy import Policy
 
@@ -138,8 +139,11 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer, keep: bool, body: 
     await writer.drain()
 
 
-async def run(host: str, port: int, policy: Policy, parent: int | None) -> None:
-    """Serve until SIGTERM, SIGINT or the death of process `parent`; prints one line with the address."""
+async def run(host: str, port: int, policy: Policy, parent: int | None, config: Path | None) -> None:
+    """Serve until SIGTERM, SIGINT or the death of process `parent`; prints one line with the address.
+
+    UsageError if the port is taken or the file `config` is bad.
+    """
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -153,6 +157,12 @@ async def run(host: str, port: int, policy: Policy, parent: int | None) -> None:
             f"cannot listen on {join_address(host, port)}: {os.strerror(error.errno or 0)}. "
             "Choose another --port, or 0 for a free one."
         ) from None
+    try:
+        if config is not None:
+            await load(config, proxies)
+    except BaseException:
+        await server.close()
+        raise
     print(f"Toxiproxy listens on http://{address}", flush=True)
     watch = asyncio.create_task(_watch_parent(parent, done)) if parent is not None else None
     await done.wait()
