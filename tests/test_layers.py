@@ -13,8 +13,8 @@ PACKAGE = "langchain_prodtest"
 SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 
 CORE = {
-    *("config", "errors", "evidence", "limit", "measure", "numbers", "outcome", "record", "script"),
-    *("statistics", "table", "vectors"),
+    *("config", "errors", "evidence", "expect", "limit", "measure", "numbers", "outcome", "record"),
+    *("script", "statistics", "table", "vectors"),
 }
 PARTS = {
     "audit": set[str](),
@@ -29,7 +29,7 @@ PARTS = {
     "wire": {"httptools", "msgspec", "trustme", "uvloop"},
 }
 """Each part with the third-party packages that are its own."""
-FRONTS = {"cli", "demo", "marker", "plugin", "results", "rig"}
+FRONTS = {"cli", "conformance", "demo", "marker", "plugin", "results", "rig"}
 
 UVLOOP = {"wire.serve", "toxiproxy.__main__"}
 LONGEST, MEDIAN = 400, 150

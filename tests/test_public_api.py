@@ -68,7 +68,9 @@ def test_importing_the_package_imports_nothing_else() -> None:
 
 @pytest.mark.parametrize("name", langchain_prodtest.__all__)
 def test_using_a_public_name_imports_nothing_heavy(name: str) -> None:
-    assert loaded_after(f"from langchain_prodtest import {name}", HEAVY) == []
+    """But pytest, where the name is a class of tests."""
+    heavy = set(loaded_after(f"from langchain_prodtest import {name}", HEAVY))
+    assert heavy - ({"pytest"} if name == "ProductionTests" else set()) == set()
 
 
 def test_importing_the_plugin_imports_nothing_heavy() -> None:

@@ -154,7 +154,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture
-def fake_chat(request: pytest.FixtureRequest, _closed_network: None) -> "ScriptedChat":
+def fake_chat(request: pytest.FixtureRequest, prodtest_network: object) -> "ScriptedChat":
     """A chat model that answers what `fake_chat.script(...)` says; strict at the end of the test."""
     from langchain_prodtest.fakes.chat import ScriptedChat
 
@@ -164,7 +164,7 @@ def fake_chat(request: pytest.FixtureRequest, _closed_network: None) -> "Scripte
 
 
 @pytest.fixture
-def fake_providers(request: pytest.FixtureRequest, _closed_network: None) -> Iterator["FakeProviders"]:
+def fake_providers(request: pytest.FixtureRequest, prodtest_network: object) -> Iterator["FakeProviders"]:
     """Fake providers on a real socket; clients built in the test are led to them by the environment."""
     from langchain_prodtest.fakes.providers import FakeProviders, redirected
     from langchain_prodtest.script import Script
@@ -186,14 +186,15 @@ def lc_snapshot(snapshot: "SnapshotAssertion") -> "SnapshotAssertion":
 
 
 @pytest.fixture
-def _closed_network(request: pytest.FixtureRequest) -> Iterator[None]:
+def prodtest_network(request: pytest.FixtureRequest) -> Iterator["Network"]:
+    """The network, closed for this test; what tries to leave is in `prodtest_network.take()`."""
     network = _network(request.config)
     if network.is_closed:
-        yield
+        yield network
         return
     _begin(request.node)
     with network.closed():
-        yield
+        yield network
 
 
 def _is_asked_for(config: pytest.Config) -> bool:

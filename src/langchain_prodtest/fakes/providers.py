@@ -66,7 +66,7 @@ class FakeProvider:
 class FakeProviders:
     """All fake providers of a test; they share one Script, so a step for no one in particular serves any.
 
-    `open` tells the requests that are still being answered. A mistake in a script shows on the wire as it is.
+    A mistake in a script shows on the wire as it is.
     """
 
     mistakes: Sequence[str] = ()
@@ -91,6 +91,11 @@ class FakeProviders:
         while self._open() and time.monotonic() < deadline:
             self.journal.wait_for(len(self.journal.calls) + 1, SETTLE / 10)
         return self.journal.calls
+
+    @property
+    def open(self) -> list[Request]:
+        """The requests that are being answered now."""
+        return self._open()
 
     @property
     def unexpected(self) -> list[Call]:

@@ -1,20 +1,15 @@
 """One attempt to reach the network: where to, from which thread, from which lines."""
 
-import linecache
 import sys
-import sysconfig
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+
+from langchain_prodtest.isolation.frames import lines_of, packages, users_line
 
 __all__ = ["Attempt", "describe", "witness"]
 
-STDLIB = sysconfig.get_path("stdlib")
-OURS = str(Path(__file__).parent.parent)
-PACKAGES = ("site-packages", "dist-packages")
-RUNNER = ("pytest", "_pytest", "pluggy", "xdist", "execnet")
 SHOWN = 4  # packages named in "through": the way from socket to caller, innermost first
 
 
@@ -44,18 +39,18 @@ class Attempt:
 
 def witness(host: str, port: int | None, how: str, when: str, root: Path) -> Attempt:
     """Return the Attempt that the calling thread is making; `root` is where the user's own code lies."""
-    frames = _frames(sys._getframe(1))
+    lines = lines_of(sys._getframe(1))
     thread = threading.current_thread()
-    line = _users_line(frames, root)
+    line = users_line(lines, root)
     if not line and thread is not threading.main_thread():
         main = sys._current_frames().get(threading.main_thread().ident or 0)
-        line = _users_line(_frames(main), root)
+        line = users_line(lines_of(main), root)
     return Attempt(
         host=host,
         port=port,
         how=how,
         thread=thread.name,
-        through=_packages(frames, root),
+        through=packages(lines),
         line=line,
         when=when,
     )
@@ -84,39 +79,3 @@ def _remedy(host: str) -> str:
 
 def _through(attempt: Attempt) -> str:
     return f", through {' <- '.join(attempt.through[:SHOWN])}" if attempt.through else ""
-
-
-def _frames(frame: FrameType | None) -> list[tuple[str, int]]:
-    """Return file and line of each frame, innermost first, without this package's own and frozen ones."""
-    found = []
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith((OURS, "<")):
-            found.append((file, frame.f_lineno))
-        frame = frame.f_back
-    return found
-
-
-def _is_package(file: str) -> bool:
-    return any(f"/{name}/" in file for name in PACKAGES)
-
-
-def _users_line(frames: list[tuple[str, int]], root: Path) -> str:
-    for file, number in frames:
-        if Path(file).is_relative_to(root) and not _is_package(file) and not file.startswith(STDLIB):
-            code = linecache.getline(file, number).strip()
-            return f"{Path(file).relative_to(root)}:{number}  {code}".rstrip()
-    return ""
-
-
-def _packages(frames: list[tuple[str, int]], root: Path) -> tuple[str, ...]:
-    """Return the innermost line in each third-party package, without the test runner's own."""
-    seen: dict[str, str] = {}
-    for file, number in frames:
-        if _is_package(file):
-            inside = max(PACKAGES, key=lambda name: file.rfind(f"/{name}/"))
-            path = file.rpartition(f"/{inside}/")[2]
-            package = path.split("/")[0]
-            if package not in RUNNER:
-                seen.setdefault(package, f"{path}:{number}")
-    return tuple(seen.values())
