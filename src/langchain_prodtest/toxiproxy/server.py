@@ -14,7 +14,7 @@ from langchain_prodtest.toxiproxy.address import hosts_of, join_address
 from langchain_prodtest.toxiproxy.api import Api
 from langchain_prodtest.toxiproxy.collection import Collection
 from langchain_prodtest.toxiproxy.config_file import load
-from langchain_prodtest.toxiproxy.message import Answer, Request
+from langchain_prodtest.toxiproxy.message import PLAIN, Answer, Request
 from langchain_prodtest.toxiproxy.policy import Policy
 
 __all__ = ["run"]
@@ -102,18 +102,19 @@ async def _talk(api: Api, reader: asyncio.StreamReader, writer: asyncio.StreamWr
             data = await reader.read(65536)
         if not data:
             return
+        broken = False
         try:
             parser.feed(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            await _send(
-                writer, Answer(400, b"400 Bad Request", "text/plain; charset=utf-8", routed=False), False
-            )
-            return
+            broken = True
         for request, keep in parser.ready:
             answer = await api.answer(request)
             await _send(writer, answer, keep, body=request.method != "HEAD")
             if not keep:
                 return
+        if broken:
+            await _send(writer, Answer(400, b"400 Bad Request", PLAIN, routed=False), False)
+            return
         parser.ready.clear()
         if parser.size > _LARGEST:
             await _send(writer, Answer(413, content_type="", routed=False), False)
