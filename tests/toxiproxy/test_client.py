@@ -1,20 +1,211 @@
 """The client; each claim holds for both servers unless it names one."""
 
+import asyncio
 import http.server
+import json
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import pytest
+import toxiproxy  # type: ignore[import-untyped]
 
-from langchain_prodtest.errors import ToxiproxyError
-from langchain_prodtest.toxiproxy.client import Toxiproxy
+from langchain_prodtest.errors import ToxiproxyError, UsageError
+from langchain_prodtest.toxiproxy.async_client import AsyncProxy, AsyncToxiproxy
+from langchain_prodtest.toxiproxy.client import Proxy, Toxiproxy
+from langchain_prodtest.toxiproxy.package import adopt_proxy, adopt_toxiproxy
 
 UPSTREAM = "127.0.0.1:9"
 
 
-def test_script_written_for_toxiproxy_python_runs(toxi: Any) -> None:
+@pytest.fixture(params=["this package", "toxiproxy-python"])
+def library(request: pytest.FixtureRequest, toxi: Any) -> Any:
+    """A Toxiproxy object of either library that talks to the server, and a client of ours beside it."""
+    made = Toxiproxy() if request.param == "this package" else toxiproxy.Toxiproxy()
+    host, port = urlsplit(toxi.url).netloc.split(":")
+    made.update_api_consumer(host, int(port))
+    return made
+
+
+def test_script_written_for_toxiproxy_python_runs_with_both(library: Any) -> None:
+    assert library.running()
+    library.destroy_all()
+    proxy = library.create(name="test", upstream=UPSTREAM, listen="127.0.0.1:0")
+    assert (proxy.name, proxy.upstream, proxy.enabled) == ("test", UPSTREAM, True)
+    assert library.get_proxy("test").listen == proxy.listen
+    assert library.get_proxy("none") is None
+    assert list(library.proxies()) == ["test"]
+    proxy.add_toxic(type="latency", attributes={"latency": 100, "jitter": 25})
+    proxy.add_toxic(name="mine", type="timeout", stream="upstream", toxicity=0.5, attributes={"timeout": 7})
+    toxic = proxy.get_toxic("mine")
+    assert (toxic.name, toxic.type, toxic.stream, toxic.toxicity) == ("mine", "timeout", "upstream", 0.5)
+    assert toxic.attributes == {"timeout": 7}
+    assert sorted(proxy.toxics()) == ["latency_downstream", "mine"]
+    assert proxy.get_toxic("none") is None
+    assert proxy.destroy_toxic("mine") is True
+    proxy.disable()
+    assert (proxy.enabled, library.get_proxy("test").enabled) == (False, False)
+    proxy.enable()
+    with proxy.down():
+        assert not library.get_proxy("test").enabled
+    assert library.get_proxy("test").enabled
+    assert library.reset() is True
+    assert proxy.toxics() == {}
+    listen = library.get_proxy("test").listen
+    wanted = [
+        {"name": "a", "upstream": UPSTREAM},
+        {"name": "test", "upstream": UPSTREAM, "listen": listen},
+    ]
+    assert [each.name for each in library.populate(wanted)] == ["a"]
+    wanted[1]["upstream"] = "127.0.0.1:10"
+    assert [each.upstream for each in library.populate(wanted[1:])] == ["127.0.0.1:10"]
+    assert library.destroy(library.get_proxy("a")) is True
+    assert library.get_proxy("test").destroy() is True
+    assert library.proxies() == {}
+
+
+def test_objects_of_toxiproxy_python_are_adopted(library: Any) -> None:
+    proxy = library.create(name="test", upstream=UPSTREAM)
+    assert adopt_toxiproxy(library).proxies()["test"].listen == proxy.listen
+    with adopt_proxy(proxy).toxic(type="noop"):
+        assert list(proxy.toxics()) == ["noop_downstream"]
+
+
+@pytest.mark.parametrize("adopt", [adopt_toxiproxy, adopt_proxy])
+def test_other_objects_are_not_adopted(adopt: Any) -> None:
+    with pytest.raises(UsageError, match="is needed, not 'http"):
+        adopt("http://127.0.0.1")
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_toxic_of_a_block_is_removed_when_the_body_raised(toxi: Any, error: Any) -> None:
+    proxy = toxi.create(UPSTREAM, "p")
+    seen = []
+    with pytest.raises(error), proxy.toxic(type="latency", attributes={"latency": 3}):
+        raise_after(error, lambda: seen.extend(proxy.toxics()))
+    assert (seen, proxy.toxics()) == (["latency_downstream"], {})
+
+
+def raise_after(error: type[BaseException], look: Any) -> None:
+    look()
+    raise error
+
+
+def test_toxic_that_is_gone_already_does_not_disturb_the_end_of_the_block(toxi: Any) -> None:
+    proxy = toxi.create(UPSTREAM, "p")
+    with proxy.toxic(type="noop"):
+        toxi.reset()
+    assert proxy.toxics() == {}
+
+
+def test_update_keeps_what_it_does_not_name(toxi: Any) -> None:
+    proxy = toxi.create(UPSTREAM, "p")
+    proxy.add_toxic("t", "latency", attributes={"latency": 3, "jitter": 1})
+    assert proxy.update_toxic("t", toxicity=0.5).attributes == {"latency": 3, "jitter": 1}
+    updated = proxy.update_toxic("t", {"latency": 4})
+    assert (updated.attributes, updated.toxicity) == ({"latency": 4, "jitter": 1}, 0.5)
+
+
+def test_reset_reads_back(stranger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Toxiproxy(stranger)
+    shown: dict[str, Any] = {"p": {"enabled": False, "toxics": []}}
+    monkeypatch.setattr(client, "request", lambda method, path: shown if method == "GET" else None)
+    with pytest.raises(ToxiproxyError, match='"p" is disabled after a reset'):
+        client.reset()
+    shown["p"] = {"enabled": True, "toxics": [{"name": "t"}]}
+    with pytest.raises(ToxiproxyError, match='"p" has the toxic t after a reset'):
+        client.reset()
+
+
+@pytest.mark.asyncio
+async def test_async_client_does_the_same(toxi: Any) -> None:
+    client = AsyncToxiproxy(toxi.url)
+    assert await client.running()
+    assert await client.version() == toxi.version()
+    proxy = await client.create(UPSTREAM, "p")
+    other: Any = await client.get_proxy("p")
+    assert other.sync.listen == proxy.sync.listen
+    assert await client.get_proxy("none") is None
+    async with proxy.toxic(name="t", type="latency", attributes={"latency": 1}):
+        assert (await proxy.update_toxic("t", {"latency": 2})).attributes["latency"] == 2
+        assert list(await proxy.toxics()) == ["t"]
+    assert await proxy.toxics() == {}
+    async with proxy.down():
+        assert not toxi.get_proxy("p").enabled
+    await proxy.disable()
+    assert await client.reset()
+    assert list(await client.proxies()) == ["p"]
+    assert toxi.get_proxy("p").enabled
+    assert [each.sync.name for each in await client.populate([{"name": "q", "upstream": UPSTREAM}])] == ["q"]
+    assert await proxy.destroy()
+    await client.destroy_all()
+    assert await client.proxies() == {}
+
+
+@pytest.mark.asyncio
+async def test_cancelled_task_leaves_no_fault(toxi: Any) -> None:
+    proxy = AsyncProxy(toxi.create(UPSTREAM, "p"))
+    entered = asyncio.Event()
+
+    async def hold() -> None:
+        async with proxy.down(), proxy.toxic(type="noop"):
+            entered.set()
+            await asyncio.sleep(60)
+
+    for wait in (entered.wait(), asyncio.sleep(0), asyncio.sleep(0.003)):
+        task = asyncio.create_task(hold())
+        await wait
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        deadline = asyncio.get_running_loop().time() + 10
+        while not (toxi.get_proxy("p").enabled and not toxi.get_proxy("p").toxics()):
+            assert asyncio.get_running_loop().time() < deadline
+            await asyncio.sleep(0.02)
+
+
+class Old(http.server.BaseHTTPRequestHandler):
+    """Toxiproxy before 2.6: no PATCH, and the version is bare text."""
+
+    asked: ClassVar[list[str]] = []
+
+    def answer(self, status: int, body: bytes) -> None:
+        Old.asked.append(self.command)
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self) -> None:
+        self.answer(200, b"2.1.4")
+
+    def do_PATCH(self) -> None:
+        self.answer(405, b"")
+
+    def do_POST(self) -> None:
+        shown = {"name": "p", "listen": "127.0.0.1:1", "upstream": UPSTREAM, "enabled": False, "toxics": []}
+        self.answer(200, json.dumps(shown).encode())
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def test_server_before_2_6_is_updated_by_post() -> None:
+    with serving_http(Old) as url:
+        client = Toxiproxy(url)
+        assert client.version() == "2.1.4"
+        Old.asked.clear()
+        proxy = Proxy(client, "p", "127.0.0.1:1", UPSTREAM, True)
+        proxy.disable()
+        proxy.disable()
+    assert Old.asked == ["PATCH", "POST", "POST"]
+    assert not proxy.enabled
+
+
+def test_script_with_default_arguments_runs(toxi: Any) -> None:
     assert toxi.running()
     toxi.destroy_all()
     proxy = toxi.create(name="test", upstream=UPSTREAM)
@@ -41,9 +232,9 @@ def test_script_written_for_toxiproxy_python_runs(toxi: Any) -> None:
     toxi.reset()
     assert proxy.toxics() == {}
     proxies = toxi.populate([{"name": "a", "upstream": UPSTREAM}, {"name": "test", "upstream": UPSTREAM}])
-    assert [each.name for each in proxies] == ["a", "test"]
+    assert [each.name for each in proxies] == ["a"]
     toxi.destroy(proxies[0])
-    proxies[1].destroy()
+    proxy.destroy()
     assert toxi.proxies() == {}
 
 
@@ -132,7 +323,13 @@ class Stranger(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def stranger() -> Iterator[Any]:
-    with http.server.HTTPServer(("127.0.0.1", 0), Stranger) as server:
+    with serving_http(Stranger) as url:
+        yield url
+
+
+@contextmanager
+def serving_http(handler: Any) -> Iterator[Any]:
+    with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"

@@ -1,15 +1,20 @@
-"""A client for any Toxiproxy, the real server or the embedded one, with toxiproxy-python's API."""
+"""A client for any Toxiproxy, the real server or the embedded one, with toxiproxy-python's API.
+
+What differs: errors are ToxiproxyError, `version` is the number as text, and `add_toxic` returns the toxic.
+"""
 
 import contextlib
 import http.client
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from langchain_prodtest.errors import ToxiproxyError
+from langchain_prodtest.toxiproxy.address import join_address
 
 __all__ = ["Proxy", "Toxic", "Toxiproxy"]
 
@@ -22,7 +27,7 @@ class Toxic:
     type: str
     stream: str
     toxicity: float
-    attributes: dict[str, int]
+    attributes: dict[str, float]
 
 
 class Toxiproxy:
@@ -39,10 +44,15 @@ class Toxiproxy:
         self.url = (url if "://" in url else f"http://{url}").rstrip("/")
         self.timeout = timeout
         self._token = token or os.environ.get("TOXIPROXY_AUTH_TOKEN")
+        self._updates_by = "PATCH"
         parts = urlsplit(self.url)
         if parts.scheme != "http" or not parts.hostname:
             raise ToxiproxyError(f'"{url}" is not the address of a Toxiproxy, such as http://127.0.0.1:8474')
         self._host, self._port = parts.hostname, parts.port or 8474
+
+    def update_api_consumer(self, host: str, port: int) -> None:
+        """Talk to another server from now on; other clients stay where they are."""
+        self.url, self._host, self._port = f"http://{join_address(host, port)}", host, port
 
     def running(self) -> bool:
         """Say whether a Toxiproxy answers."""
@@ -55,12 +65,11 @@ class Toxiproxy:
     def version(self) -> str:
         """Return the server's version, such as "2.12.0"."""
         answer = self.request("GET", "/version")
-        if not isinstance(answer, dict) or not isinstance(answer.get("version"), str):
-            raise ToxiproxyError(
-                f"{self.url} answers, but is no Toxiproxy from 2.7 on (GET /version: {answer!r:.80})"
-            )
-        version: str = answer["version"]
-        return version
+        # Before 2.7 it was the bare number.
+        version = answer.get("version") if isinstance(answer, dict) else answer
+        if not isinstance(version, str) or not re.fullmatch(r"v?\d+(\.\d+)+\S*|git\S*", version):
+            raise ToxiproxyError(f"{self.url} answers, but is no Toxiproxy (GET /version: {answer!r:.80})")
+        return version.removeprefix("v")
 
     def proxies(self) -> dict[str, "Proxy"]:
         """Return all proxies by name."""
@@ -83,24 +92,41 @@ class Toxiproxy:
         return Proxy.read(self, self.request("POST", "/proxies", body))
 
     def populate(self, proxies: Sequence[Mapping[str, Any]]) -> list["Proxy"]:
-        """Create proxies from dicts with `create`'s arguments; those of the same names are replaced."""
-        for each in proxies:
-            with contextlib.suppress(_NotFoundError):
-                self.destroy(each["name"])
-        return [self.create(**each) for each in proxies]
+        """Create proxies from dicts with `create`'s arguments and return those created.
 
-    def destroy(self, proxy: "Proxy | str") -> None:
+        One that is there at the same addresses stays as it is, another one of the same name is replaced.
+        """
+        created = []
+        for each in proxies:
+            old = self.get_proxy(each["name"])
+            if old is not None:
+                if old.upstream == each["upstream"] and each.get("listen") in (None, old.listen):
+                    continue
+                self.destroy(old)
+            created.append(self.create(**each))
+        return created
+
+    def destroy(self, proxy: "Proxy | str") -> bool:
         """Remove a proxy and close its connections."""
         self.request("DELETE", path_of(proxy if isinstance(proxy, str) else proxy.name))
+        return True
 
     def destroy_all(self) -> None:
         """Remove all proxies."""
         for name in self.proxies():
             self.destroy(name)
 
-    def reset(self) -> None:
-        """Enable all proxies and remove all toxics."""
+    def reset(self) -> bool:
+        """Enable all proxies, remove all toxics, and read back that this is so."""
         self.request("POST", "/reset")
+        for name, shown in self.request("GET", "/proxies").items():
+            if not shown["enabled"]:
+                raise ToxiproxyError(f'proxy "{name}" is disabled after a reset')
+            if shown["toxics"]:
+                raise ToxiproxyError(
+                    f'proxy "{name}" has the toxic {shown["toxics"][0]["name"]} after a reset'
+                )
+        return True
 
     def events(self, since: int = 0) -> list[dict[str, Any]] | None:
         """Return the embedded server's events with an id above `since`; None if the server is a real one."""
@@ -119,6 +145,16 @@ class Toxiproxy:
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token}"
         return headers
+
+    def update(self, path: str, body: Mapping[str, Any], lease: float | None = None) -> Any:
+        """Change a proxy or a toxic: by PATCH, or by POST where the server is older than 2.6."""
+        try:
+            return self.request(self._updates_by, path, body, lease)
+        except ToxiproxyError as error:
+            if error.status != 405 or self._updates_by == "POST":
+                raise
+        self._updates_by = "POST"
+        return self.request("POST", path, body, lease)
 
     def request(self, method: str, path: str, body: Any = None, lease: float | None = None) -> Any:
         """Send one request and return its decoded JSON, or None if there is none."""
@@ -179,16 +215,34 @@ class Proxy:
         type: str = "",  # noqa: A002 - toxiproxy-python's word
         stream: str = "downstream",
         toxicity: float = 1.0,
-        attributes: Mapping[str, int] | None = None,
+        attributes: Mapping[str, float] | None = None,
         lease: float | None = None,
     ) -> Toxic:
         """Add a toxic; the embedded server removes it after `lease` seconds unless it is renewed."""
         body = {"name": name, "type": type, "stream": stream, "toxicity": toxicity, "attributes": attributes}
         return Toxic(**self.client.request("POST", f"{self.path}/toxics", body, lease))
 
-    def destroy_toxic(self, name: str) -> None:
+    def update_toxic(
+        self, name: str, attributes: Mapping[str, float] | None = None, toxicity: float | None = None
+    ) -> Toxic:
+        """Change some attributes or the toxicity of a toxic; the rest stays as it is."""
+        body = {"attributes": attributes, "toxicity": toxicity}
+        return Toxic(**self.client.update(self._toxic_path(name), body))
+
+    def destroy_toxic(self, name: str) -> bool:
         """Remove a toxic."""
-        self.client.request("DELETE", f"{self.path}/toxics/{quote(name, safe='')}")
+        self.client.request("DELETE", self._toxic_path(name))
+        return True
+
+    @contextlib.contextmanager
+    def toxic(self, **given: Any) -> Iterator[Toxic]:
+        """Add a toxic (`add_toxic`'s arguments), and remove it at the end whatever happened."""
+        toxic = self.add_toxic(**given)
+        try:
+            yield toxic
+        finally:
+            with contextlib.suppress(_NotFoundError):
+                self.destroy_toxic(toxic.name)
 
     def enable(self) -> None:
         """Accept connections."""
@@ -207,13 +261,16 @@ class Proxy:
         finally:
             self.enable()
 
-    def destroy(self) -> None:
+    def destroy(self) -> bool:
         """Remove the proxy and close its connections."""
-        self.client.destroy(self)
+        return self.client.destroy(self)
 
     def _switch(self, enabled: bool, lease: float | None = None) -> None:
-        shown = self.client.request("PATCH", self.path, {"enabled": enabled}, lease)
+        shown = self.client.update(self.path, {"enabled": enabled}, lease)
         self.listen, self.upstream, self.enabled = shown["listen"], shown["upstream"], shown["enabled"]
+
+    def _toxic_path(self, name: str) -> str:
+        return f"{self.path}/toxics/{quote(name, safe='')}"
 
 
 def path_of(name: str) -> str:
