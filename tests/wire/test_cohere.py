@@ -16,6 +16,7 @@ from langchain_prodtest.vectors import embed
 from langchain_prodtest.wire.codec import Head, Rejected
 from langchain_prodtest.wire.cohere import Cohere
 from langchain_prodtest.wire.quantized import as_int8
+from tests.wire.walk import unknown_fields
 
 NONCE = "pt-00000000000000aa"
 USER = {"role": "user", "content": f"Say it. {NONCE}"}
@@ -62,15 +63,6 @@ def streamed(reply: Reply) -> list[dict[str, Any]]:
 
 def said(kind: str, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [event["delta"]["message"] for event in events if event["type"] == kind]
-
-
-def unknown_fields(model: BaseModel) -> list[str]:
-    unknown = list(model.model_extra or {})
-    for value in model.__dict__.values():
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, BaseModel):
-                unknown += unknown_fields(item)
-    return unknown
 
 
 # -- requests ---------------------------------------------------------------------------------------------

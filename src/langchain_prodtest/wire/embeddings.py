@@ -19,7 +19,7 @@ __all__ = ["embeddings", "read_embeddings"]
 
 _Fields = dict[str, Any]
 
-_SIZES = {"text-embedding-3-large": 3072}
+_SIZES = {"text-embedding-3-large": 3072, "mistral-embed": 1024}
 _SIZE = 1536
 _MOST_DIMENSIONS = 4096
 _MOST_INPUTS = 2048

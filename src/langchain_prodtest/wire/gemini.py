@@ -13,7 +13,7 @@ import msgspec
 from langchain_prodtest.script import Reply, Request, ToolCall, Usage, find_nonce, text_of
 from langchain_prodtest.vectors import embed
 from langchain_prodtest.wire.codec import Event, Head, Rejected, digest_of, read_object
-from langchain_prodtest.wire.tokens import count_usage
+from langchain_prodtest.wire.tokens import count_usage, so_far
 
 __all__ = ["Gemini"]
 
@@ -102,8 +102,8 @@ class Gemini:
         parts = self._parts(reply, reply.pieces())
         events = []
         for number, part in enumerate(parts, 1):
-            so_far = _share(usage, number, len(parts) + 1)
-            events.append(Event(_sse(_response(identity, request, [part], so_far)), "piece"))
+            used = so_far(usage, number, len(parts) + 1)
+            events.append(Event(_sse(_response(identity, request, [part], used)), "piece"))
         last = _response(identity, request, [{"text": ""}], usage, reply.finish_reason)
         return [*events, Event(_sse(last), "end", "finish")]
 
@@ -205,14 +205,6 @@ def _response(
         "modelVersion": request.model,
         "responseId": identity,
     }
-
-
-def _share(usage: Usage, part: int, parts: int) -> Usage:
-    """Return the usage after `part` of `parts`: the output grows evenly, its reasoning comes first."""
-    output = usage.output * part // parts
-    return Usage(
-        input=usage.input, output=output, cached=usage.cached, reasoning=min(usage.reasoning, output)
-    )
 
 
 def _usage(usage: Usage) -> _Fields:

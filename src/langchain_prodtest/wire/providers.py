@@ -7,8 +7,10 @@ from langchain_prodtest.wire.codec import Codec
 from langchain_prodtest.wire.cohere import Cohere
 from langchain_prodtest.wire.dialects import NVIDIA, XAI, DeepSeek, Fireworks, Groq, OpenRouter, Together
 from langchain_prodtest.wire.gemini import Gemini
+from langchain_prodtest.wire.mistral import Mistral
 from langchain_prodtest.wire.ollama import Ollama
 from langchain_prodtest.wire.openai import OpenAI
+from langchain_prodtest.wire.perplexity import Perplexity
 
 __all__ = ["PROVIDERS"]
 
@@ -25,6 +27,8 @@ PROVIDERS: dict[str, Codec] = {
     "anthropic": Anthropic(),
     "ollama": Ollama(),
     "bedrock": Bedrock(),
+    "mistral": Mistral(),
+    "perplexity": Perplexity(),
     "cohere": Cohere(),
     "gemini": Gemini(),
 }

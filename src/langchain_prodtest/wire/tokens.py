@@ -4,7 +4,7 @@ import msgspec
 
 from langchain_prodtest.script import Reply, Request, Usage, text_of
 
-__all__ = ["count_tokens", "count_usage"]
+__all__ = ["count_tokens", "count_usage", "so_far"]
 
 CHARACTERS = 4
 
@@ -28,4 +28,12 @@ def count_usage(reply: Reply, request: Request) -> Usage:
         input=count_tokens(text_of(request.messages)),
         output=count_tokens(reply.text) + calls + reasoning,
         reasoning=reasoning,
+    )
+
+
+def so_far(usage: Usage, part: int, parts: int) -> Usage:
+    """Return the usage after `part` of `parts`: the output grows evenly, its reasoning comes first."""
+    output = usage.output * part // parts
+    return Usage(
+        input=usage.input, output=output, cached=usage.cached, reasoning=min(usage.reasoning, output)
     )
