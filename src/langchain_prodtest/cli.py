@@ -118,13 +118,17 @@ def fakes() -> None:
     is_flag=True,
     help="Print the environment that leads production URLs here, and serve them.",
 )
-def fakes_serve(host: str, port: int, journal: Path | None, transparent: bool) -> int:
+@click.option("--tls", is_flag=True, help="Speak TLS on the port, and print whom to trust.")
+@click.option("--unix", type=click.Path(path_type=Path), help="Listen on this UNIX socket instead of a port.")
+def fakes_serve(
+    host: str, port: int, journal: Path | None, transparent: bool, tls: bool, unix: Path | None
+) -> int:
     """Serve the fake providers until Ctrl-C."""
     from langchain_prodtest.wire.providers import PROVIDERS
     from langchain_prodtest.wire.serve import serve
 
     mounts = {name: name for name in PROVIDERS}
-    serve(host, port, mounts, journal, click.echo, transparent=transparent)
+    serve(host, port, mounts, journal, click.echo, transparent=transparent, tls=tls, unix=unix)
     return 0
 
 

@@ -112,3 +112,21 @@ def test_a_taken_port_is_named() -> None:
         taken.listen()
         with pytest.raises(UsageError, match=f":{taken.getsockname()[1]}: Address already in use"):
             serve("127.0.0.1", taken.getsockname()[1], MOUNTS, None, print)
+
+
+@pytest.mark.parametrize("options", [["--transparent"], ["--tls"]])
+def test_the_environment_is_printed_for_a_shell_to_read(tmp_path: Path, options: list[str]) -> None:
+    command = [sys.executable, "-m", "langchain_prodtest.cli", "fakes", "serve", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [*iter(process.stdout.readline, "# ready\n")]
+        (tmp_path / "environment").write_text("".join(line for line in lines if line.startswith("export ")))
+        shell = f'. {tmp_path}/environment; echo "$HTTPS_PROXY,$SSL_CERT_FILE"'
+        said = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout.strip()
+        proxy, bundle = said.split(",")
+        assert Path(bundle).exists()
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+    assert proxy.startswith("http://127.0.0.1:") if "--transparent" in options else not proxy
+    assert any(line.startswith("openai  https://") for line in lines) == ("--tls" in options)
+    assert not Path(bundle).exists()

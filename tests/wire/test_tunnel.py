@@ -37,7 +37,7 @@ def script() -> Script:
 
 @pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
 def server(request: pytest.FixtureRequest, script: Script) -> Iterator[FakeServer]:
-    mounts = {"other": "openai", "openai": "openai"} | {"openai": "openai"}
+    mounts = {"other": "openai", "openai": "openai"}
     with FakeServer(script, mounts, transparent=True, limits=LIMITS, loop=request.param) as running:
         yield running
 

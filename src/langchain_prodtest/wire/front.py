@@ -23,7 +23,7 @@ HOSTS = {
     "api.groq.com": "groq",
     "api.mistral.ai": "mistral",
     "api.perplexity.ai": "perplexity",
-    "generativelanguage.googleapis.com": "google",
+    "generativelanguage.googleapis.com": "gemini",
     "api.cohere.com": "cohere",
     "api.deepseek.com": "deepseek",
     "api.fireworks.ai": "fireworks",
@@ -73,22 +73,12 @@ class Front:
 
     def environment(self, address: str) -> dict[str, str]:
         """Return the variables that lead a process through the proxy at `address`, and have it trusted."""
-        proxies = dict.fromkeys(
-            ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), f"http://{address}"
-        )
-        bundles = (
-            "SSL_CERT_FILE",
-            "REQUESTS_CA_BUNDLE",
-            "CURL_CA_BUNDLE",
-            "AWS_CA_BUNDLE",
-            "NODE_EXTRA_CA_CERTS",
-        )
-        direct = dict.fromkeys(("NO_PROXY", "no_proxy"), _LOOPBACK)
+        proxies = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
         return {
-            **proxies,
-            **dict.fromkeys(bundles, str(self.authority.bundle)),
-            **direct,
+            **dict.fromkeys(proxies, f"http://{address}"),
+            **dict.fromkeys(("NO_PROXY", "no_proxy"), _LOOPBACK),
             "NODE_USE_ENV_PROXY": "1",
+            **self.authority.environment(),
         }
 
 

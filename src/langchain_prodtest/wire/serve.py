@@ -29,21 +29,26 @@ def serve(
     announce: Callable[[str], None],
     *,
     transparent: bool = False,
+    tls: bool = False,
+    unix: Path | None = None,
 ) -> None:
     """Answer as the providers in `mounts` until SIGINT or SIGTERM; call it from the main thread.
 
     Every request gets the default answer to its nonce. Each finished exchange is appended to `journal` as one
     line of JSON. Once the port is open, `announce` is called with one line per provider; if `transparent`,
-    with the environment as lines for a shell, the last of which is `# ready`.
+    with the environment as lines for a shell, the last of which is `# ready`; with `tls`, with both.
     UsageError: as FakeServer, and a journal that cannot be written.
     """
     with ExitStack() as stack:
         told = stack.enter_context(_signals(signal.SIGINT, signal.SIGTERM))
         script = _Journalled(None if journal is None else stack.enter_context(_appended(journal)))
         server = stack.enter_context(
-            FakeServer(script, mounts, host, port, transparent=transparent, loop=_fastest_loop())
+            FakeServer(
+                script, mounts, host, port, transparent=transparent, tls=tls, unix=unix, loop=_fastest_loop()
+            )
         )
-        for line in _environment(server) if transparent else _urls(server, mounts):
+        lines = [] if transparent else _urls(server, mounts)
+        for line in [*lines, *(_environment(server) if transparent or tls else [])]:
             announce(line)
         told.wait()
 

@@ -5,8 +5,9 @@ import ipaddress
 import os
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from langchain_prodtest.errors import UsageError, unknown_name
 from langchain_prodtest.script import Request, Script
@@ -31,12 +32,14 @@ class FakeServer:
     one answer unless `keep_alive`: clients that outlive their event loop fail on pooled connections.
 
     A `transparent` server is an HTTP proxy besides: a process with the variables of `environment()` keeps
-    its production URLs and reaches the fakes by them, over TLS, and nothing else.
+    its production URLs and reaches the fakes by them, over TLS, and nothing else. With `tls`, the port itself
+    speaks TLS, and `environment()` tells whom to trust. `unix` names a socket file to listen on instead of a
+    port; clients connect there for whatever host the URL names. A reset on it is seen as an end.
 
     The Script is asked in the server's thread, so its `default` must not block. A Fault `refuse` strikes the
     next connection, whichever of the mounts it is for. A client that closes its sending side has left.
 
-    UsageError: an unknown provider, a host that is not loopback, or a port that cannot be had.
+    UsageError: an unknown provider, a host that is not loopback, or an address that cannot be had.
     """
 
     def __init__(
@@ -48,16 +51,20 @@ class FakeServer:
         keep_alive: bool = False,
         *,
         transparent: bool = False,
+        tls: bool = False,
+        unix: Path | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop,
     ) -> None:
         _require_loopback(host)
         if not 0 <= port <= 65535:
             raise UsageError(f"a port is 0 (any that is free) to 65535, not {port}")
+        if transparent and (tls or unix):
+            raise UsageError("a transparent server is a plain proxy on a port; leave out tls and unix")
         self._mounts = {"openai": "openai"} if mounts is None else mounts
         self._router = Router(script, self._mounts)
         self._traffic = Traffic(self._router, limits, keep_alive)
-        self._transparent = transparent
+        self._transparent, self._tls, self._unix = transparent, tls, unix
         self._authority: Authority | None = None
         self._host, self._port = host, port
         self._new_loop = loop
@@ -66,23 +73,30 @@ class FakeServer:
 
     @property
     def address(self) -> str:
-        """Host and port, as in `127.0.0.1:41873`."""
+        """Host and port, as in `127.0.0.1:41873`, or the path of the UNIX socket."""
+        if self._unix is not None:
+            return str(self._unix)
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
     def url(self, mount: str) -> str:
         """Return the base URL that a client of the provider mounted as `mount` is given."""
         if mount not in self._router.codecs:
             raise UsageError(unknown_name("mount", mount, self._router.codecs))
-        return f"http://{self.address}/{mount}{self._router.codecs[mount].base}"
+        scheme = "https" if self._tls else "http"
+        place = "localhost" if self._unix else self.address
+        return f"{scheme}://{place}/{mount}{self._router.codecs[mount].base}"
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that lead a process and its production URLs here, to a transparent server.
+        """Return the variables by which a process trusts this server and, if `transparent`, is led to it.
 
         They hold while the server runs: the file that tells whom to trust is removed when it stops.
         """
-        if self._traffic.front is None:
-            raise UsageError("production URLs lead to a transparent server that runs; give transparent=True")
-        return self._traffic.front.environment(self.address)
+        if self._authority is None:
+            raise UsageError(
+                "nobody is led here, or must trust it; start it with transparent=True or tls=True"
+            )
+        front = self._traffic.front
+        return self._authority.environment() if front is None else front.environment(self.address)
 
     @property
     def open(self) -> list[Request]:
@@ -98,9 +112,10 @@ class FakeServer:
         """Listen, and return when connections are accepted."""
         if self._thread is not None:
             raise RuntimeError("a FakeServer is started once; make another one")
-        if self._transparent:
+        if self._transparent or self._tls:
             self._authority = Authority()
-            self._traffic.front = Front(self._mounts, self._authority)
+            if self._transparent:
+                self._traffic.front = Front(self._mounts, self._authority)
         ready = threading.Event()
         failure: list[OSError] = []
 
@@ -120,20 +135,29 @@ class FakeServer:
             self.stop()
             raise UsageError(
                 f"cannot listen on {self.address}: {os.strerror(failure[0].errno or 0)}. "
-                "Free the port, choose another, or give port 0 to take any that is free."
+                "Free it or choose another; port 0 takes any that is free."
             )
         return self
 
     async def _serve(self, ready: threading.Event) -> None:
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
+        front, seconds = self._traffic.front, self._traffic.limits.seconds
 
         def accept() -> asyncio.Protocol:
-            front = self._traffic.front
             return Connection(self._traffic, loop) if front is None else Tunnel(self._traffic, loop, front)
 
-        server = await loop.create_server(accept, self._host, self._port, backlog=_BACKLOG)
-        self._port = server.sockets[0].getsockname()[1]
+        secure: dict[str, Any] = {}
+        if self._authority is not None and self._tls:
+            secure["ssl"] = self._authority.context("localhost", "127.0.0.1", "::1", self._host)
+            secure.update(ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds)
+        server: asyncio.Server
+        if self._unix is not None:
+            server = await loop.create_unix_server(accept, str(self._unix), backlog=_BACKLOG, **secure)
+            self._unix.chmod(0o600)
+        else:
+            server = await loop.create_server(accept, self._host, self._port, backlog=_BACKLOG, **secure)
+            self._port = server.sockets[0].getsockname()[1]
         self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
         ready.set()
         await stopped.wait()
@@ -142,9 +166,11 @@ class FakeServer:
             for connection in list(self._traffic.connections):
                 connection.stop()
             await asyncio.sleep(0)
+        if self._unix is not None:
+            self._unix.unlink(missing_ok=True)
 
     def stop(self) -> None:
-        """Close every connection and the port, and return when the thread has ended."""
+        """Close every connection and the address, and return when the thread has ended."""
         stop, self._stop = self._stop, None
         if stop is not None:
             stop()

@@ -8,6 +8,13 @@ from pathlib import Path
 __all__ = ["Authority"]
 
 _NAMES = 256  # certificates kept; the wildcards in the table of hosts have no end
+_VARIABLES = (
+    "SSL_CERT_FILE",  # OpenSSL, Python, httpx, Go
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "AWS_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+)
 
 
 class Authority:
@@ -32,6 +39,10 @@ class Authority:
         context.set_alpn_protocols(["http/1.1"])
         self._authority.issue_cert(*names).configure_cert(context)
         return context
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that have a process trust this authority, and no other."""
+        return dict.fromkeys(_VARIABLES, str(self.bundle))
 
     def close(self) -> None:
         """Remove the bundle."""

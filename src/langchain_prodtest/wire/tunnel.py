@@ -1,4 +1,4 @@
-"""The way of a connection from its first bytes, through the tunnel they may ask for, to its Connection."""
+"""The way of a connection from its first bytes, through TLS and tunnels, to its Connection."""
 
 import asyncio
 import ssl
@@ -52,7 +52,8 @@ class Tunnel(asyncio.Protocol):
             self._hand_over(self._transport, None)
         else:
             self._data = b""
-            self._opening = self._loop.create_task(self._open(mount, host))
+            self._transport.write(_ESTABLISHED)
+            self._opening = self._loop.create_task(self._secure(mount, host))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -63,12 +64,11 @@ class Tunnel(asyncio.Protocol):
         """Close at once."""
         self._transport.abort()
 
-    async def _open(self, mount: str, host: str) -> None:
-        self._transport.write(_ESTABLISHED)
-        seconds = self._traffic.limits.seconds
+    async def _secure(self, mount: str, host: str) -> None:
+        context, seconds = self._front.authority.context(host), self._traffic.limits.seconds
         try:
             secured = await self._loop.start_tls(
-                self._transport, self, self._front.authority.context(host), server_side=True,
+                self._transport, self, context, server_side=True,
                 ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds,
             )  # fmt: skip
         except ssl.SSLError:
