@@ -2,12 +2,21 @@
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import botocore.session  # type: ignore[import-untyped]
 import pytest
-from botocore.eventstream import ChecksumMismatch, EventStreamBuffer  # type: ignore[import-untyped]
+from botocore.eventstream import (  # type: ignore[import-untyped]
+    ChecksumMismatch,
+    EventStream,
+    EventStreamBuffer,
+)
+from botocore.exceptions import EventStreamError  # type: ignore[import-untyped]
+from botocore.parsers import EventStreamJSONParser  # type: ignore[import-untyped]
 from botocore.validate import ParamValidator  # type: ignore[import-untyped]
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from langchain_prodtest.script import Reply, Request, ToolCall, Usage
 from langchain_prodtest.vectors import embed
@@ -167,6 +176,7 @@ def test_the_system_prompt_comes_first_and_each_tool_result_is_a_message() -> No
         ({**CONVERSE, "system": "brief"}, "system"),
         ({**CONVERSE, "toolConfig": {"tools": []}}, "toolConfig"),
         ({**CONVERSE, "toolConfig": []}, "toolConfig"),
+        ({**CONVERSE, "additionalModelResponseFieldPaths": 1}, "additionalModelResponseFieldPaths"),
         ({"messages": [{"role": "user", "content": [{"toolResult": {}}]}]}, "toolConfig"),
         (CLAUDE, "anthropic_version"),
     ],
@@ -191,6 +201,7 @@ def test_a_wrong_converse_body_is_400_and_says_what_is_wrong(body: Any, names: s
         ({"texts": "x"}, "texts"),
         ({"texts": []}, "96"),
         ({"texts": ["x"] * 97}, "96"),
+        ({**COHERE, "embedding_types": ["int8"]}, "embedding_types"),
     ],
 )
 def test_a_wrong_body_for_a_model_is_400_and_says_what_is_wrong(body: Any, names: str) -> None:
@@ -374,6 +385,15 @@ def test_titan_embeds_one_text(model: str, asked: dict[str, int], size: int) -> 
     assert Bedrock().answer_headers(Reply("never said"), request)["x-amzn-bedrock-output-token-count"] == "0"
 
 
+def test_titan_also_gives_embeddings_by_type_when_types_are_asked_for() -> None:
+    request = decode({**TITAN, "embeddingTypes": ["float", "binary"]}, "invoke", TITAN_ID)
+    answer = json.loads(Bedrock().whole(Reply(), request))
+    assert answer["embeddingsByType"] == {
+        "float": answer["embedding"],
+        "binary": [int(component > 0) for component in answer["embedding"]],
+    }
+
+
 @pytest.mark.parametrize(
     ("model", "asked", "size"),
     [
@@ -472,6 +492,65 @@ def test_an_error_that_the_stream_does_not_know_is_an_error_frame() -> None:
         ("error", "ModelTimeoutException", "too slow"),
         ("error", "InternalFailure", "gone"),
     ]
+
+
+class Raw:
+    """What botocore reads a stream from."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.data
+
+
+@pytest.mark.parametrize(
+    ("operation", "reason"), [("ConverseStream", "stream"), ("InvokeModelWithResponseStream", "body")]
+)
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(429, "throttlingException"), (503, "serviceUnavailableException"), (502, "InternalFailure")],
+)
+def test_botocore_raises_an_error_in_a_stream(operation: str, reason: str, status: int, code: str) -> None:
+    shape = MODEL.operation_model(operation).output_shape.members[reason]
+    stream = EventStream(Raw(Bedrock().error_event(status, "no")), shape, EventStreamJSONParser(), operation)
+    with pytest.raises(EventStreamError, match=f"{code}.*no") as caught:
+        list(stream)
+    assert caught.value.response["Error"]["Code"] == code
+
+
+_KEYS = st.sampled_from(
+    [
+        *("messages", "role", "content", "text", "system", "toolConfig", "tools", "toolSpec", "toolUse"),
+        *("toolResult", "additionalModelResponseFieldPaths", "anthropic_version", "max_tokens", "type"),
+        *("stop_sequences", "tool_use_id", "id", "inputText", "dimensions", "texts", "embedding_types"),
+        *("output_dimension", "embeddingTypes", "input", "converse", "invokeModel", "body"),
+    ]
+)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    action=st.sampled_from(
+        ["converse", "converse-stream", "invoke", "invoke-with-response-stream", "count-tokens"]
+    ),
+    change=st.dictionaries(_KEYS, _JSON, max_size=4),
+    base=st.sampled_from([{}, CONVERSE, CLAUDE, TITAN, COHERE]),
+)
+def test_any_json_is_answered_or_rejected(action: str, change: dict[str, Any], base: dict[str, Any]) -> None:
+    codec = Bedrock()
+    try:
+        request = decode({**base, **change}, action)
+    except Rejected:
+        return
+    answer = codec.events(Reply("x"), request) if request.stream else codec.whole(Reply("x"), request)
+    assert answer
+    assert isinstance(codec.answer_headers(Reply("x"), request), dict)
 
 
 def test_the_garbage_has_a_wrong_checksum() -> None:

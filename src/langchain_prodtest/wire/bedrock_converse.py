@@ -14,6 +14,7 @@ __all__ = ["events", "latency", "read", "whole"]
 
 _Fields = dict[str, Any]
 _encode = msgspec.json.encode
+_PATHS = "additionalModelResponseFieldPaths"
 _PIECE = 4  # characters of a piece of streamed tool-call arguments
 _STOP_REASONS = {
     "stop": "end_turn",
@@ -39,6 +40,7 @@ def read(fields: _Fields) -> tuple[list[_Fields], list[_Fields]]:
         _require(message.get("role") in ("user", "assistant"), "messages[].role must be user or assistant.")
         _require(_is_objects(message.get("content")), "messages[].content must be an array of objects.")
     _require(messages[0]["role"] == "user", "A conversation must start with a user message.")
+    _require(isinstance(fields.get(_PATHS) or [], list), f"{_PATHS} must be an array.")
     tools = _tools(fields["toolConfig"]) if fields.get("toolConfig") is not None else []
     used = any("toolUse" in block or "toolResult" in block for m in messages for block in m["content"])
     _require(
@@ -137,7 +139,7 @@ def _named(call: ToolCall, new_id: Callable[[], str]) -> _Fields:
 def _stop(reply: Reply, request: Request) -> _Fields:
     """Return the stop reason, and the model's own count of thinking tokens if the request asks for it."""
     stop: _Fields = {"stopReason": _STOP_REASONS.get(reply.finish_reason, reply.finish_reason)}
-    if "/usage" in (request.body.get("additionalModelResponseFieldPaths") or ()):
+    if "/usage" in (request.body.get(_PATHS) or ()):
         thinking = {"thinking_tokens": count_usage(reply, request).reasoning}
         stop["additionalModelResponseFields"] = {"usage": {"output_tokens_details": thinking}}
     return stop
@@ -160,4 +162,6 @@ def _metadata(reply: Reply, request: Request) -> _Fields:
 
 def latency(reply: Reply) -> int:
     """Return the milliseconds that the model takes to say `reply`, at least one."""
+    if not (reply.first_token or reply.per_chunk):
+        return 1
     return max(1, round(1000 * (reply.first_token + reply.per_chunk * len(reply.pieces()))))

@@ -53,6 +53,8 @@ def read(head: Head, model: str, fields: _Fields) -> Request:
         raise _malformed(f"{key} must be text")
     if not 1 <= len(texts) <= _MOST_TEXTS:
         raise _malformed(f"{key} must be 1 to {_MOST_TEXTS} texts")
+    if fields.get("embedding_types") not in (None, ["float"]):
+        raise _malformed("embedding_types can only be float here")
     _size(model, fields)
     messages = [{"role": "user", "content": text} for text in texts]
     return Request(provider=head.provider, operation="embeddings", messages=messages)
@@ -93,8 +95,10 @@ def whole(reply: Reply, request: Request, new_id: str) -> bytes:
     texts = [message["content"] for message in request.messages]
     vectors = [embed(text, size) for text in texts]
     if key == _TITAN:
-        tokens = count_usage(Reply(), request).input
-        return _encode({"embedding": vectors[0], "inputTextTokenCount": tokens})
+        answer = {"embedding": vectors[0], "inputTextTokenCount": count_usage(Reply(), request).input}
+        if "embeddingTypes" in request.body:
+            answer["embeddingsByType"] = _by_type(vectors[0])
+        return _encode(answer)
     kinds = request.body.get("embedding_types")
     return _encode(
         {
@@ -104,6 +108,10 @@ def whole(reply: Reply, request: Request, new_id: str) -> bytes:
             "response_type": "embeddings_by_type" if kinds else "embeddings_floats",
         }
     )
+
+
+def _by_type(vector: list[float]) -> _Fields:
+    return {"float": vector, "binary": [int(component > 0) for component in vector]}
 
 
 def events(reply: Reply, request: Request) -> list[Event]:
