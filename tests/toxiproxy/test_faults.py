@@ -5,9 +5,12 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import toxiproxy  # type: ignore[import-untyped]
 
 from langchain_prodtest.errors import ToxiproxyError, UsageError
 from langchain_prodtest.measure import now
@@ -89,7 +92,8 @@ def test_lease_is_renewed_as_long_as_the_block_runs(
     with inject(proxy, watchdog, **what, lease=1.5):
         time.sleep(2.5)
         assert toxi.get_proxy("p").enabled is ("toxic" in what)
-        assert len(proxy.toxics()) == ("toxic" in what)
+        kinds = [toxic.type for toxic in proxy.toxics().values()]
+        assert ("latency" in kinds) is ("toxic" in what)
 
 
 @pytest.mark.parametrize("what", [{"down": True}, {"toxic": LATENCY}])
@@ -190,4 +194,84 @@ def test_undo_is_registered_before_the_deed(toxi: Any, proxy: Proxy) -> None:
 
     with Recorder() as recorder, inject(proxy, recorder, down=True):
         pass
-    assert enabled == [True]
+    assert set(enabled) == {True}
+
+
+def test_faults_on_one_proxy_may_overlap(toxi: Any, proxy: Proxy, watchdog: Watchdog) -> None:
+    other = {"type": "limit_data", "stream": "upstream", "attributes": {"bytes": 9}}
+    with inject(proxy, watchdog, toxic=LATENCY):
+        with inject(proxy, watchdog, toxic=other), inject(proxy, watchdog, down=True):
+            assert {toxic.type for toxic in proxy.toxics().values()} >= {"latency", "limit_data"}
+            assert not toxi.get_proxy("p").enabled
+        assert toxi.get_proxy("p").enabled
+        assert [toxic.type for toxic in proxy.toxics().values()] == ["latency"]
+    assert proxy.toxics() == {}
+
+
+def test_faults_may_end_in_another_order_than_they_began(proxy: Proxy, watchdog: Watchdog) -> None:
+    first = inject(proxy, watchdog, toxic=LATENCY)
+    second = inject(proxy, watchdog, toxic={"type": "noop"})
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert [toxic.type for toxic in proxy.toxics().values()] == ["noop"]
+    second.__exit__(None, None, None)
+    assert proxy.toxics() == {}
+
+
+def test_proxy_is_down_once_at_a_time(toxi: Any, proxy: Proxy, watchdog: Watchdog) -> None:
+    with (
+        inject(proxy, watchdog, down=True),
+        pytest.raises(ToxiproxyError, match="is down already"),
+        inject(proxy, watchdog, down=True),
+    ):
+        pytest.fail("the block must not run")
+    assert toxi.get_proxy("p").enabled
+
+
+def test_faults_at_once_are_limited(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("langchain_prodtest.toxiproxy.faults._MAX_FAULTS", 1)
+    with (
+        inject(proxy, None, toxic=LATENCY),
+        pytest.raises(ToxiproxyError, match="1 faults are in place already"),
+        inject(proxy, None, toxic=LATENCY),
+    ):
+        pytest.fail("the block must not run")
+    assert proxy.toxics() == {}
+
+
+@pytest.mark.parametrize("what", [{"down": True}, {"toxic": LATENCY}])
+def test_stop_file_ends_a_fault_within_a_second_and_it_is_no_fault(
+    toxi: Any, proxy: Proxy, watchdog: Watchdog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: Any
+) -> None:
+    file = tmp_path / "stop"
+    monkeypatch.setenv("PRODTEST_STOP_FILE", str(file))
+    with (
+        pytest.raises(ToxiproxyError, match=f"ended before it should: {file} appeared"),
+        inject(proxy, watchdog, **what),
+    ):
+        took = until_gone(toxi, file)
+    assert took < 5
+    with (
+        pytest.raises(ToxiproxyError, match="delete it to inject faults again"),
+        inject(proxy, watchdog, **what),
+    ):
+        pytest.fail("the block must not run")
+
+
+def until_gone(toxi: Any, file: Path) -> float:
+    file.touch()
+    begun = time.monotonic()
+    while not toxi.get_proxy("p").enabled or toxi.get_proxy("p").toxics():
+        assert time.monotonic() < begun + 10
+        time.sleep(0.02)
+    return time.monotonic() - begun
+
+
+def test_proxy_of_toxiproxy_python_is_taken(toxi: Any, proxy: Proxy, watchdog: Watchdog) -> None:
+    package = toxiproxy.Toxiproxy()
+    host, port = urlsplit(toxi.url).netloc.split(":")
+    package.update_api_consumer(host, int(port))
+    with inject(package.get_proxy("p"), watchdog, toxic=LATENCY):
+        assert len(proxy.toxics()) == 1
+    assert proxy.toxics() == {}

@@ -172,3 +172,67 @@ def test_token_is_wanted_on_every_endpoint(serving: Any, monkeypatch: pytest.Mon
         assert Toxiproxy(served.url, token="secret").version() == "2.13.0"
         monkeypatch.setenv("TOXIPROXY_AUTH_TOKEN", "secret")
         assert Toxiproxy(served.url).proxies() == {}
+
+
+def test_addresses_off_this_machine_must_be_allowed(serving: Any) -> None:
+    with serving("--allow", "192.0.2.0/24", "--allow", "db.example") as served:
+        client = Toxiproxy(served.url)
+        for upstream in ("192.0.2.7:80", "db.example:80", "DB.example:80", "127.0.0.1:80", "unix:/tmp/x"):
+            assert client.create(upstream, upstream.replace("/", ".")).upstream == upstream
+        for upstream in ("192.0.3.7:80", "example:80", "0.0.0.0:80"):
+            with pytest.raises(ToxiproxyError, match="is not allowed"):
+                client.create(upstream, "q")
+        with pytest.raises(ToxiproxyError, match="a listener needs one"):
+            client.create("127.0.0.1:9", "q", listen="db.example:0")
+
+
+def test_api_that_others_can_reach_needs_a_token() -> None:
+    command = [*COMMAND, "--host", "0.0.0.0", "--port", "0", "--allow", "0.0.0.0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, "set TOXIPROXY_AUTH_TOKEN" in done.stderr) == (2, True)
+
+
+def test_faults_at_once_are_limited(serving: Any) -> None:
+    with serving("--max-faults", "2") as served:
+        proxy = Toxiproxy(served.url).create("127.0.0.1:9", "p")
+        proxy.add_toxic(type="noop")
+        proxy.disable()
+        proxy.disable()
+        for call in (lambda: proxy.add_toxic(name="x", type="noop"), lambda: create_disabled(proxy.client)):
+            with pytest.raises(ToxiproxyError, match="2 faults already") as caught:
+                call()
+            assert caught.value.status == 400
+        proxy.enable()
+        proxy.add_toxic(name="x", type="noop")
+        with pytest.raises(ToxiproxyError, match="2 faults already"):
+            proxy.disable()
+        assert proxy.client.proxies()["p"].enabled
+
+
+def create_disabled(client: Toxiproxy) -> Any:
+    return client.create("127.0.0.1:9", "q", enabled=False)
+
+
+def test_stop_file_ends_all_faults_and_allows_none_until_it_is_gone(
+    serving: Any, tmp_path: Any, until: Any
+) -> None:
+    file = tmp_path / "stop"
+    with serving("--stop-file", str(file)) as served:
+        client = Toxiproxy(served.url)
+        one, other = client.create("127.0.0.1:9", "one"), client.create("127.0.0.1:9", "other")
+        one.disable()
+        other.add_toxic(type="noop")
+        file.touch()
+        until(lambda: client.proxies()["one"].enabled and not other.toxics(), 5)
+        with pytest.raises(ToxiproxyError, match=f"stopped by {file}: delete it"):
+            other.add_toxic(type="noop")
+        file.unlink()
+
+        def works() -> Any:
+            try:
+                return other.add_toxic(type="noop")
+            except ToxiproxyError:
+                return None
+
+        until(works, 5)
+        assert [event["kind"] for event in client.events() or []].count("stopped") == 1

@@ -23,6 +23,7 @@ from langchain_prodtest.rig.service import Service, Signalled, free_port
 from langchain_prodtest.script import Call, Match, Reply, Request, Script, answer_for
 from langchain_prodtest.toxiproxy import client
 from langchain_prodtest.toxiproxy.faults import inject
+from langchain_prodtest.toxiproxy.leftovers import sweep
 from langchain_prodtest.toxiproxy.resolve import Resolved, resolve
 from langchain_prodtest.toxiproxy.undo import Watchdog
 from langchain_prodtest.wire.server import FakeServer
@@ -122,6 +123,8 @@ class Rig:
         if self.config.proxies:
             resolved = stack.enter_context(resolve(self._given, watchdog=self._watchdog))
             self.progress("toxiproxy", f"{resolved.kind}, {urlsplit(resolved.url).netloc}")
+            for line in sweep(resolved.client()) if resolved.kind == "given" else []:
+                self.progress("toxiproxy", f"left by an earlier run: {line}")
             for proxy in self.config.proxies:
                 self._create(stack, resolved, proxy, fakes)
         if target.command:
@@ -143,7 +146,9 @@ class Rig:
         upstream = fakes.address if fakes and _is_fake(proxy) else proxy.upstream
         found = toxiproxy.get_proxy(proxy.name)
         if found is None:
-            undo = self._watchdog.add_http("DELETE", resolved.url + client.path_of(proxy.name))
+            undo = self._watchdog.add_http(
+                "DELETE", resolved.url + client.path_of(proxy.name), headers=toxiproxy.headers
+            )
             found = toxiproxy.create(upstream=upstream, name=proxy.name, listen=proxy.listen)
             stack.callback(self._watchdog.done, undo)
             stack.callback(found.destroy)

@@ -2,14 +2,16 @@
 
 import argparse
 import asyncio
+import ipaddress
 import os
 import random
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from langchain_prodtest.errors import ProdtestError
-from langchain_prodtest.toxiproxy.policy import Policy
+from langchain_prodtest.errors import ProdtestError, UsageError
+from langchain_prodtest.toxiproxy.address import Allowed, hosts_of
+from langchain_prodtest.toxiproxy.policy import MAX_FAULTS, Policy, stop_file
 from langchain_prodtest.toxiproxy.server import run
 
 
@@ -26,12 +28,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, metavar="FILE", help="JSON array of proxies to start with")
     parser.add_argument("--proxy-metrics", action="store_true", help="serve /metrics with bytes by proxy")
     parser.add_argument("--runtime-metrics", action="store_true", help="serve /metrics of the process")
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="IP address, network or host name, beside loopback, to listen on and to connect to; repeatable",
+    )
+    parser.add_argument(
+        "--max-faults", type=int, default=MAX_FAULTS, help="toxics and disabled proxies at once (%(default)s)"
+    )
+    parser.add_argument(
+        "--stop-file",
+        type=Path,
+        default=stop_file(),
+        metavar="FILE",
+        help="while it exists there are no faults (default: PRODTEST_STOP_FILE, else %(default)s)",
+    )
     parser.add_argument("--strict", action="store_true", help="imitate Toxiproxy 2.12 where this is safer")
     parser.add_argument("--parent", type=int, metavar="PID", help="end when this process has ended")
     options = parser.parse_args(argv)
     try:
+        policy = _read_policy(options)
+        _check_host(options.host, policy)
         with asyncio.Runner(loop_factory=_find_loop()) as runner:
-            runner.run(run(options.host, options.port, _read_policy(options), options.parent, options.config))
+            runner.run(run(options.host, options.port, policy, options.parent, options.config))
     except ProdtestError as error:
         print(error, file=sys.stderr)
         return 2
@@ -46,7 +67,17 @@ def _read_policy(options: argparse.Namespace) -> Policy:
         token=os.environ.get("TOXIPROXY_AUTH_TOKEN"),
         proxy_metrics=options.proxy_metrics,
         runtime_metrics=options.runtime_metrics,
+        allowed=Allowed(options.allow),
+        max_faults=options.max_faults,
+        stop_file=options.stop_file,
     )
+
+
+def _check_host(host: str, policy: Policy) -> None:
+    """Refuse an API address that is not allowed, or that others could reach without a token."""
+    policy.allowed.check(host)
+    if not policy.token and any(not ipaddress.ip_address(ip).is_loopback for ip in hosts_of(host)):
+        raise UsageError(f"an API on {host} needs a token: set TOXIPROXY_AUTH_TOKEN")
 
 
 def _find_loop() -> Callable[[], asyncio.AbstractEventLoop]:

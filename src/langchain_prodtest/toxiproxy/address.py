@@ -1,16 +1,51 @@
-"""Addresses in Go's `host:port` notation, loopback only: no name is ever looked up."""
+"""Addresses in Go's `host:port` notation, and which of them a server may use."""
 
 import ipaddress
+from collections.abc import Sequence
 
 from langchain_prodtest.errors import ToxiproxyError
 
-__all__ = ["hosts_of", "join_address", "split_address"]
+__all__ = ["UNIX", "Allowed", "hosts_of", "join_address", "split_address"]
+
+UNIX = "unix:"
+"""What the address of a UNIX socket begins with; its path follows."""
 
 
-def split_address(text: str) -> tuple[str, int]:
+class Allowed:
+    """The addresses a server may listen on and connect to: loopback and those given.
+
+    Each of these is an IP address, a network, or else a host name.
+    """
+
+    def __init__(self, given: Sequence[str] = ()) -> None:
+        self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+        self._names = {"localhost"}
+        for each in given:
+            try:
+                self._networks.append(ipaddress.ip_network(each, strict=False))
+            except ValueError:
+                self._names.add(each.lower())
+
+    def check(self, host: str) -> None:
+        """Refuse (ToxiproxyError 400) a host that is not allowed."""
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            allowed = host.lower() in self._names
+        else:
+            allowed = address.is_loopback or any(address in network for network in self._networks)
+        if not allowed:
+            raise ToxiproxyError(
+                f'"{host}" is not allowed: this server listens on and connects to loopback addresses '
+                f"and what --allow names",
+                400,
+            )
+
+
+def split_address(text: str, allowed: Allowed) -> tuple[str, int]:
     """Return host and port of `127.0.0.1:80`, `[::1]:80`, `localhost:80` or `:80` (loopback).
 
-    ToxiproxyError: status 500 and Go's words for what is no address, 400 for a host that is not loopback.
+    ToxiproxyError: status 500 and Go's words for what is no address, 400 for a host that is not allowed.
     """
     host, colon, port = text.rpartition(":")
     if not colon:
@@ -20,7 +55,7 @@ def split_address(text: str) -> tuple[str, int]:
     elif ":" in host:
         raise ToxiproxyError(f"address {text}: too many colons in address", 500)
     host = host or "127.0.0.1"
-    hosts_of(host)
+    allowed.check(host)
     if port and not (port.isascii() and port.isdigit()):
         raise ToxiproxyError(f"lookup tcp/{port}: unknown port", 500)
     if int(port or "0") > 65535:
@@ -29,17 +64,13 @@ def split_address(text: str) -> tuple[str, int]:
 
 
 def hosts_of(host: str) -> tuple[str, ...]:
-    """Return the IP addresses to try for `host`, in order; a host that is not loopback is refused (400)."""
+    """Return the IP addresses of an address or of localhost, in the order to try; () for another name."""
     if host == "localhost":
         return ("127.0.0.1", "::1")
     try:
-        loopback = ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
-        loopback = False
-    if not loopback:
-        raise ToxiproxyError(
-            f'"{host}" is not loopback: this server listens on and connects to loopback addresses only', 400
-        )
+        return ()
     return (host,)
 
 

@@ -54,7 +54,9 @@ class Api:
 
     async def _create(self, request: Request) -> Answer:
         wanted = WantedProxy(decode(request.body))
-        wanted.check()
+        wanted.check(self._policy.allowed)
+        if not wanted.enabled:
+            self._proxies.check_room()
         return answer_json(201, self._proxies.create(wanted).as_json())
 
     async def _show(self, request: Request, name: str) -> Answer:
@@ -64,7 +66,9 @@ class Api:
         proxy = self._proxies.find(name)
         wanted = WantedProxy(decode(request.body), proxy)
         seconds = read_lease(request)
-        wanted.check_upstream()
+        if proxy.enabled and not wanted.enabled:
+            self._proxies.check_room()
+        wanted.check_upstream(self._policy.allowed)
         try:
             proxy.move(wanted.listen, wanted.upstream)
             if wanted.enabled:
@@ -93,7 +97,7 @@ class Api:
                 raise ToxiproxyError("bad request body: not a list of proxies", 400)
             wanted = [WantedProxy(each) for each in given or []]
             for number, each in enumerate(wanted, 1):
-                each.check(f" at proxy {number}")
+                each.check(self._policy.allowed, f" at proxy {number}")
             for each in wanted:
                 done.append(await self._proxies.put(each))
         except ToxiproxyError as error:
@@ -107,6 +111,7 @@ class Api:
     async def _add_toxic(self, request: Request, name: str) -> Answer:
         proxy = self._proxies.find(name)
         toxic = read_toxic(decode(request.body), self._policy, proxy.find_toxic)
+        self._proxies.check_room()
         seconds = read_lease(request)
         proxy.add_toxic(toxic)
         if seconds is not None:

@@ -1,6 +1,7 @@
 """All proxies of one server by name, and what concerns more than one of them."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 
 from langchain_prodtest.errors import ToxiproxyError
@@ -12,12 +13,16 @@ from langchain_prodtest.toxiproxy.wanted import WantedProxy
 __all__ = ["Collection"]
 
 
+_GLANCE = 0.25
+
+
 class Collection:
     """The proxies of one server."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.events = Events()
+        self.stopped = False
         self._proxies: dict[str, Proxy] = {}
 
     def all(self) -> list[Proxy]:
@@ -56,6 +61,29 @@ class Collection:
         except ToxiproxyError:
             self._proxies[wanted.name] = old
             raise
+
+    def check_room(self) -> None:
+        """Refuse (ToxiproxyError 400) a fault that is one too many, or any while all are stopped."""
+        if self.stopped:
+            raise ToxiproxyError(
+                f"all faults are stopped by {self.policy.stop_file}: delete it to inject again", 400
+            )
+        faults = sum(len(proxy.toxics) + (not proxy.enabled) for proxy in self._proxies.values())
+        if faults >= self.policy.max_faults:
+            raise ToxiproxyError(f"there are {faults} faults already, no more are allowed at once", 400)
+
+    async def obey_stop_file(self) -> None:
+        """End all faults within a second of the stop file's appearance, and allow none while it exists."""
+        path = self.policy.stop_file
+        while path is not None:
+            exists = await asyncio.to_thread(path.exists)
+            if exists and not self.stopped:
+                self.stopped = True
+                self.events.add("stopped", "", file=str(path))
+                with contextlib.suppress(ToxiproxyError):
+                    await self.reset()
+            self.stopped = exists
+            await asyncio.sleep(_GLANCE)
 
     async def remove(self, name: str) -> None:
         """Stop a proxy, close its connections and forget it."""

@@ -38,7 +38,7 @@ def _create(path: Path, proxies: Collection) -> None:
     for number, entry in enumerate(entries, 1):
         try:
             wanted = WantedProxy(entry)
-            wanted.check()
+            wanted.check(proxies.policy.allowed)
             proxies.create(wanted)
         except ToxiproxyError as error:
             name = entry.get("name") if isinstance(entry, dict) else entry

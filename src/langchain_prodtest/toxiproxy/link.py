@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any
 
 from langchain_prodtest.errors import ToxiproxyError
-from langchain_prodtest.toxiproxy.address import hosts_of, split_address
+from langchain_prodtest.toxiproxy.address import UNIX, Allowed, hosts_of, split_address
 from langchain_prodtest.toxiproxy.events import Events
+from langchain_prodtest.toxiproxy.policy import Policy
 from langchain_prodtest.toxiproxy.toxics import TOXICS, Chunk, Effect, End, Toxic
 
 __all__ = ["Connection", "Counts"]
@@ -175,10 +176,11 @@ class Connection:
     """
 
     def __init__(
-        self, client: socket.socket, upstream: str, seed: str, events: Events, proxy: str, strict: bool
+        self, client: socket.socket, upstream: str, seed: str, events: Events, proxy: str, policy: Policy
     ) -> None:
         self._client, self._upstream, self._seed = client, upstream, seed
-        self._events, self._proxy, self._strict = events, proxy, strict
+        self._events, self._proxy, self._strict = events, proxy, policy.strict
+        self._allowed = policy.allowed
         self._ended: asyncio.Future[tuple[str, bool]] = asyncio.get_running_loop().create_future()
         self._links: dict[bool, Link] = {}
         self._finished: list[bool] = []
@@ -291,7 +293,7 @@ class Connection:
 
     async def _dial(self) -> socket.socket | None:
         """Return the connected upstream socket; None after `end` was called, by failure or from outside."""
-        dial = asyncio.create_task(_connect(self._upstream))
+        dial = asyncio.create_task(_connect(self._upstream, self._allowed))
         either: set[asyncio.Future[Any]] = {dial, self._ended}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED, timeout=_DIAL_TIMEOUT)
         if not dial.done():
@@ -313,15 +315,15 @@ def _begin_again(link: Link, effect: Effect) -> None:
     link.change(effect, flush=not effect.restarts)
 
 
-async def _connect(address: str) -> socket.socket:
-    host, port = split_address(address)
+async def _connect(address: str, allowed: Allowed) -> socket.socket:
     error: Exception = ToxiproxyError(f"no address for {address}")
-    for ip in hosts_of(host):
-        sock = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)
+    for family, target in await _look_up(address, allowed):
+        sock = socket.socket(family)
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await asyncio.get_running_loop().sock_connect(sock, (ip, port))
+            if family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().sock_connect(sock, target)
         except OSError as failure:
             error = failure
             sock.close()
@@ -331,6 +333,18 @@ async def _connect(address: str) -> socket.socket:
         else:
             return sock
     raise error
+
+
+async def _look_up(address: str, allowed: Allowed) -> list[tuple[int, Any]]:
+    """Return family and socket address of each place to try; a host name is looked up anew each time."""
+    if address.startswith(UNIX):
+        return [(socket.AF_UNIX, address.removeprefix(UNIX))]
+    host, port = split_address(address, allowed)
+    ips = hosts_of(host)
+    if ips:
+        return [(socket.AF_INET6 if ":" in ip else socket.AF_INET, (ip, port)) for ip in ips]
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, target) for family, _, _, _, target in found]
 
 
 def _close(sock: socket.socket, reset: bool) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from langchain_prodtest.errors import ToxiproxyError
-from langchain_prodtest.toxiproxy.address import hosts_of, join_address, split_address
+from langchain_prodtest.toxiproxy.address import Allowed, hosts_of, join_address, split_address
 from langchain_prodtest.toxiproxy.events import Events
 from langchain_prodtest.toxiproxy.link import Connection, Counts
 from langchain_prodtest.toxiproxy.policy import Policy
@@ -44,7 +44,7 @@ class Proxy:
         if self.enabled:
             return
         if self._socket is None:
-            self._socket, self.listen = _bind(self.listen)
+            self._socket, self.listen = _bind(self.listen, self._policy.allowed)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.listen(_BACKLOG)
@@ -64,7 +64,7 @@ class Proxy:
             self.enabled = False
             self._events.add("disabled", self.name)
             with contextlib.suppress(ToxiproxyError):
-                self._socket, _ = _bind(self.listen)
+                self._socket, _ = _bind(self.listen, self._policy.allowed)
                 # Others that allow reuse could bind the port too; while it is held it must be ours alone.
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         for connection in self._connections:
@@ -77,7 +77,7 @@ class Proxy:
 
     def is_at(self, listen: str, upstream: str) -> bool:
         """Say whether these are its addresses; ToxiproxyError if `listen` is none."""
-        return (_resolve(listen), upstream) == (self.listen, self.upstream)
+        return (_resolve(listen, self._policy.allowed), upstream) == (self.listen, self.upstream)
 
     def move(self, listen: str, upstream: str) -> None:
         """Take other addresses; if they differ a running proxy is stopped. ToxiproxyError for no address."""
@@ -172,7 +172,7 @@ class Proxy:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._accepted += 1
             seed = f"{self._policy.seed}/{self.name}/{self._accepted}"
-            connection = Connection(client, self.upstream, seed, self._events, self.name, self._policy.strict)
+            connection = Connection(client, self.upstream, seed, self._events, self.name, self._policy)
             task = asyncio.create_task(connection.run(self._accepted, self.toxics))
             self._connections[connection] = task
             task.add_done_callback(lambda _, ended=connection: self._forget(ended))  # type: ignore[misc]
@@ -225,7 +225,7 @@ def _add(total: dict[bool, Counts], connection: Connection) -> None:
 
 def show_toxic(toxic: Toxic) -> dict[str, Any]:
     """Return a toxic as the API shows it."""
-    whole = int(toxic.toxicity) if toxic.toxicity in (0, 1) else toxic.toxicity
+    whole = int(toxic.toxicity) if float(toxic.toxicity).is_integer() else toxic.toxicity
     return {
         "attributes": toxic.attributes,
         "name": toxic.name,
@@ -235,14 +235,17 @@ def show_toxic(toxic: Toxic) -> dict[str, Any]:
     }
 
 
-def _resolve(listen: str) -> str:
-    host, port = split_address(listen or ":0")
-    return join_address(hosts_of(host)[0], port)
+def _resolve(listen: str, allowed: Allowed) -> str:
+    host, port = split_address(listen or ":0", allowed)
+    ips = hosts_of(host)
+    if not ips:
+        raise ToxiproxyError(f'"{host}" is no IP address: a listener needs one', 400)
+    return join_address(ips[0], port)
 
 
-def _bind(listen: str) -> tuple[socket.socket, str]:
+def _bind(listen: str, allowed: Allowed) -> tuple[socket.socket, str]:
     try:
-        host, port = split_address(_resolve(listen))
+        host, port = split_address(_resolve(listen, allowed), allowed)
     except ToxiproxyError as error:
         raise ToxiproxyError(
             f"listen tcp: {error}" if error.status == 500 else str(error), error.status

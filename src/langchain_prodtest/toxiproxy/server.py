@@ -72,7 +72,7 @@ class Server:
 
     async def start(self, host: str, port: int) -> str:
         """Listen and return the address; OSError if the port is taken."""
-        self._server = await asyncio.start_server(self._serve, hosts_of(host)[0], port)
+        self._server = await asyncio.start_server(self._serve, (hosts_of(host) or (host,))[0], port)
         address = self._server.sockets[0].getsockname()
         return join_address(address[0], address[1])
 
@@ -165,9 +165,11 @@ async def run(host: str, port: int, policy: Policy, parent: int | None, config: 
         await server.close()
         raise
     print(f"Toxiproxy listens on http://{address}", flush=True)
-    watch = asyncio.create_task(_watch_parent(parent, done)) if parent is not None else None
+    watches = [asyncio.create_task(proxies.obey_stop_file())]
+    if parent is not None:
+        watches.append(asyncio.create_task(_watch_parent(parent, done)))
     await done.wait()
-    if watch is not None:
+    for watch in watches:
         watch.cancel()
     await server.close()
     await proxies.close()

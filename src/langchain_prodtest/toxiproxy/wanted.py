@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from langchain_prodtest.errors import ToxiproxyError
-from langchain_prodtest.toxiproxy.address import split_address
+from langchain_prodtest.toxiproxy.address import UNIX, Allowed, split_address
 from langchain_prodtest.toxiproxy.attributes import check_ranges, read_attributes
 from langchain_prodtest.toxiproxy.message import fields, read_toxicity, text, typed
 from langchain_prodtest.toxiproxy.policy import Policy
@@ -24,17 +24,19 @@ class WantedProxy:
         self.upstream = text(table, "upstream", before.upstream if before else "")
         self.enabled = typed(table, "enabled", bool, before.enabled if before else True)
 
-    def check(self, where: str = "") -> None:
+    def check(self, allowed: Allowed, where: str = "") -> None:
         """Refuse what a new proxy cannot be made of."""
         for field in ("name", "upstream"):
             if not getattr(self, field):
                 raise ToxiproxyError(f"missing required field: {field}{where}", 400)
-        self.check_upstream()
+        self.check_upstream(allowed)
 
-    def check_upstream(self) -> None:
+    def check_upstream(self, allowed: Allowed) -> None:
         """Refuse an upstream that is not allowed; what is no address at all fails when it is dialled."""
+        if self.upstream.startswith(UNIX):
+            return
         try:
-            split_address(self.upstream)
+            split_address(self.upstream, allowed)
         except ToxiproxyError as error:
             if error.status == 400:
                 raise
