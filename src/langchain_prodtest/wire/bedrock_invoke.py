@@ -117,7 +117,7 @@ def _by_type(vector: list[float]) -> _Fields:
 def events(reply: Reply, request: Request) -> list[Event]:
     """Return Claude's events, each as the bytes of a chunk; the last also says what the call has cost."""
     return [
-        msgspec.structs.replace(event, data=eventstream.event("chunk", _chunk(event, reply, request)))
+        Event(eventstream.event("chunk", _chunk(event, reply, request)), event.kind, event.marks)
         for event in _claude.events(reply, request)
         if not event.data.startswith(b"event: ping")
     ]
@@ -127,7 +127,7 @@ def _chunk(event: Event, reply: Reply, request: Request) -> bytes:
     said = event.data.partition(b"\ndata: ")[2].rstrip()
     if event.marks == "terminal":
         said = b'%b,"amazon-bedrock-invocationMetrics":%b}' % (said[:-1], _encode(_metrics(reply, request)))
-    return _encode({"bytes": b64encode(said).decode()})
+    return b'{"bytes":"%b"}' % b64encode(said)
 
 
 def _metrics(reply: Reply, request: Request) -> _Fields:

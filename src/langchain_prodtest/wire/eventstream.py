@@ -12,6 +12,8 @@ from zlib import crc32
 __all__ = ["CONTENT_TYPE", "error", "event", "exception", "with_wrong_checksum"]
 
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
+_LENGTHS = struct.Struct(">II").pack
+_CHECKSUM = struct.Struct(">I").pack
 _AROUND = 16  # bytes of a message that are neither headers nor payload
 _STRING = 7  # the type of a header whose value is a string
 
@@ -37,9 +39,9 @@ def with_wrong_checksum(message: bytes) -> bytes:
 
 
 def _message(headers: bytes, payload: bytes) -> bytes:
-    prelude = struct.pack(">II", len(headers) + len(payload) + _AROUND, len(headers))
-    start = b"%b%b%b%b" % (prelude, struct.pack(">I", crc32(prelude)), headers, payload)
-    return start + struct.pack(">I", crc32(start))
+    prelude = _LENGTHS(len(headers) + len(payload) + _AROUND, len(headers))
+    start = b"".join((prelude, _CHECKSUM(crc32(prelude)), headers, payload))
+    return start + _CHECKSUM(crc32(start))
 
 
 @lru_cache(maxsize=64)
