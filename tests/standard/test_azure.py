@@ -1,0 +1,39 @@
+"""LangChain's standard tests of AzureChatOpenAI, by deployment and by responses, and of its embeddings."""
+
+from typing import ClassVar
+
+import pytest
+from langchain_openai import AzureChatOpenAI, AzureOpenAIEmbeddings
+
+from tests.standard.suites import ChatSuite, EmbeddingsSuite
+
+pytestmark = [  # the client's own
+    pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),
+    pytest.mark.filterwarnings("ignore:Received a Pydantic BaseModel V1 schema"),
+]
+
+DEPLOYMENT = {"azure_deployment": "my-gpt", "model": "gpt-4o", "api_version": "2025-04-01-preview"}
+
+
+class _Azure:
+    provider = "azure"
+    url, key = "AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"
+
+
+class TestChat(_Azure, ChatSuite):
+    client = AzureChatOpenAI
+    params: ClassVar = DEPLOYMENT
+
+
+class TestResponses(_Azure, ChatSuite):
+    client = AzureChatOpenAI
+    params: ClassVar = {**DEPLOYMENT, "use_responses_api": True}
+
+
+class TestEmbeddings(_Azure, EmbeddingsSuite):
+    client = AzureOpenAIEmbeddings
+    params: ClassVar = {
+        "azure_deployment": "my-ada",
+        "api_version": "2025-04-01-preview",
+        "check_embedding_ctx_length": False,
+    }
