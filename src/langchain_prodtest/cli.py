@@ -112,6 +112,7 @@ def fakes() -> None:
 @fakes.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address to listen on.")
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port (default: a free one).")
+@click.option("--script", type=click.Path(path_type=Path), help="What is answered, as TOML or JSON.")
 @click.option("--journal", type=click.Path(path_type=Path), help="Append each call to this file as NDJSON.")
 @click.option(
     "--transparent",
@@ -121,14 +122,26 @@ def fakes() -> None:
 @click.option("--tls", is_flag=True, help="Speak TLS on the port, and print whom to trust.")
 @click.option("--unix", type=click.Path(path_type=Path), help="Listen on this UNIX socket instead of a port.")
 def fakes_serve(
-    host: str, port: int, journal: Path | None, transparent: bool, tls: bool, unix: Path | None
-) -> int:
+    host: str, port: int, script: Path | None, journal: Path | None, transparent: bool, tls: bool,
+    unix: Path | None,
+) -> int:  # fmt: skip
     """Serve the fake providers until Ctrl-C."""
     from langchain_prodtest.wire.providers import PROVIDERS
+    from langchain_prodtest.wire.scripts import read_rules
     from langchain_prodtest.wire.serve import serve
 
     mounts = {name: name for name in PROVIDERS}
-    serve(host, port, mounts, journal, click.echo, transparent=transparent, tls=tls, unix=unix)
+    rules = [] if script is None else read_rules(script, mounts)
+    serve(host, port, mounts, journal, click.echo, rules=rules, transparent=transparent, tls=tls, unix=unix)
+    return 0
+
+
+@fakes.command("schema")
+def fakes_schema() -> int:
+    """Print the JSON schema of a script file."""
+    from langchain_prodtest.wire.scripts import schema
+
+    click.echo(msgspec.json.format(msgspec.json.encode(schema())))
     return 0
 
 

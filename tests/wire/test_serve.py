@@ -130,3 +130,19 @@ def test_the_environment_is_printed_for_a_shell_to_read(tmp_path: Path, options:
     assert proxy.startswith("http://127.0.0.1:") if "--transparent" in options else not proxy
     assert any(line.startswith("openai  https://") for line in lines) == ("--tls" in options)
     assert not Path(bundle).exists()
+
+
+def test_a_script_file_answers_and_a_bad_one_never_opens_the_port(tmp_path: Path) -> None:
+    script = tmp_path / "sick.toml"
+    command = [sys.executable, "-m", "langchain_prodtest.cli", "fakes", "serve", "--script", str(script)]
+    script.write_text('[[rule]]\nmatch = {provider = "openai"}\nalways = {text = "as scripted"}')
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1]
+        assert [ask(url, "hi") for _ in range(2)] == ["as scripted"] * 2
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+    script.write_text("[[rule]]\nalways = {statsu = 503}")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f'{script} [rule 1] [always]: unknown key "statsu". Did you mean "status"?' in done.stderr

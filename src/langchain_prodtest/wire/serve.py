@@ -6,7 +6,7 @@ import itertools
 import shlex
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,6 +16,7 @@ import msgspec
 
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.script import Call, Script
+from langchain_prodtest.wire.scripts import Rule, add_rules
 from langchain_prodtest.wire.server import FakeServer
 
 __all__ = ["serve"]
@@ -28,20 +29,23 @@ def serve(
     journal: Path | None,
     announce: Callable[[str], None],
     *,
+    rules: Sequence[Rule] = (),
     transparent: bool = False,
     tls: bool = False,
     unix: Path | None = None,
 ) -> None:
     """Answer as the providers in `mounts` until SIGINT or SIGTERM; call it from the main thread.
 
-    Every request gets the default answer to its nonce. Each finished exchange is appended to `journal` as one
-    line of JSON. Once the port is open, `announce` is called with one line per provider; if `transparent`,
-    with the environment as lines for a shell, the last of which is `# ready`; with `tls`, with both.
+    Requests are answered by `rules`, else with the default answer to their nonce. Each finished exchange is
+    appended to `journal` as one line of JSON. Once the port is open, `announce` is called with one line per
+    provider; if `transparent`, with the environment as lines for a shell, the last of which is `# ready`;
+    with `tls`, with both.
     UsageError: as FakeServer, and a journal that cannot be written.
     """
     with ExitStack() as stack:
         told = stack.enter_context(_signals(signal.SIGINT, signal.SIGTERM))
         script = _Journalled(None if journal is None else stack.enter_context(_appended(journal)))
+        add_rules(rules, script, stack)
         server = stack.enter_context(
             FakeServer(
                 script, mounts, host, port, transparent=transparent, tls=tls, unix=unix, loop=_fastest_loop()
