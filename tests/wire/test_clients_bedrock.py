@@ -4,8 +4,9 @@ ChatBedrockConverse speaks Converse, ChatBedrock invokes Claude in its own JSON;
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from botocore.retries.standard import ExponentialBackoff  # type: ignore[import-
 from langchain_aws import BedrockEmbeddings, ChatBedrock, ChatBedrockConverse
 from langchain_core.exceptions import ContextOverflowError, ModelError
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolMessage
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from langchain_prodtest.script import (
@@ -26,6 +28,7 @@ from langchain_prodtest.script import (
     Fault,
     Match,
     Reply,
+    Request,
     Script,
     ToolCall,
     Usage,
@@ -33,7 +36,10 @@ from langchain_prodtest.script import (
     new_nonce,
 )
 from langchain_prodtest.vectors import embed
-from langchain_prodtest.wire import FakeServer
+from langchain_prodtest.wire import FakeServer, eventstream
+from langchain_prodtest.wire.bedrock import Bedrock
+from langchain_prodtest.wire.codec import Event
+from langchain_prodtest.wire.providers import PROVIDERS
 
 NONCE = new_nonce(7)
 QUESTION = f"Say it. {NONCE}"
@@ -496,3 +502,105 @@ def test_a_tool_call_of_claude_cut_by_a_clean_end_becomes_a_valid_tool_call(
         script.default = Script().default
     assert answer.invalid_tool_calls == []
     assert [call["args"] for call in answer.tool_calls] == [{"path": "/data/tenant42/"}]
+
+
+# -- answers that only a broken provider gives ------------------------------------------------------------
+
+
+class Damaged(Bedrock):
+    """Bedrock, except for what `damage` does to the events, or `body` in place of a whole answer."""
+
+    body = b"{}"
+
+    def damage(self, events: list[Event]) -> list[Event]:
+        return events
+
+    def events(self, reply: Reply, request: Request) -> list[Event]:
+        return self.damage(super().events(reply, request))
+
+    def whole(self, reply: Reply, request: Request) -> bytes:
+        return self.body
+
+
+@pytest.fixture(scope="module")
+def damaged() -> Iterator[tuple[Damaged, Chat]]:
+    codec = Damaged()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PROVIDERS, "damaged", codec)
+        with FakeServer(Script(), {"damaged": "damaged"}) as server:
+            yield codec, cache(lambda kind: CLASSES[kind](model=CLAUDE, endpoint_url=server.url("damaged")))
+
+
+def without_end(events: list[Event]) -> list[Event]:
+    return [event for event in events if event.marks != "terminal"]
+
+
+def torn(events: list[Event]) -> list[Event]:
+    return [*events[:-1], replace(events[-1], data=events[-1].data[:20])]
+
+
+def unknown(events: list[Event]) -> list[Event]:
+    return [*events[:3], replace(events[0], data=eventstream.event("newEvent", b"{}")), *events[3:]]
+
+
+def not_json(events: list[Event]) -> list[Event]:
+    chunk = eventstream.event("chunk", b'{"bytes":"e25vdA=="}')
+    delta = eventstream.event("contentBlockDelta", b"{not json")
+    return [*events[:3], replace(events[0], data=delta), replace(events[0], data=chunk), *events[3:]]
+
+
+def failing(events: list[Event]) -> list[Event]:
+    failure = Bedrock().error_event(503, "too many")
+    return [*events[:9], replace(events[0], data=failure)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage", "raised"),
+    [
+        ("converse", without_end, ConnectionError),
+        ("converse", not_json, KeyError),
+        ("invoke", not_json, json.JSONDecodeError),
+        ("converse", failing, botocore.exceptions.EventStreamError),
+        ("invoke", failing, botocore.exceptions.EventStreamError),
+        ("converse", lambda events: [], ConnectionError),
+        ("invoke", lambda events: [], ValueError),
+    ],
+)
+def test_damage_that_the_clients_see(
+    damaged: tuple[Damaged, Chat], kind: str, damage: Any, raised: type[Exception]
+) -> None:
+    codec, client = damaged
+    codec.damage = damage  # type: ignore[method-assign]
+    with pytest.raises(raised):
+        collect(client(kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage", "usage"),
+    [
+        ("converse", unknown, True),
+        ("invoke", unknown, True),
+        ("converse", torn, False),
+        ("invoke", torn, False),
+        ("invoke", without_end, False),
+    ],
+)
+def test_damage_that_is_presented_as_a_success(
+    damaged: tuple[Damaged, Chat], kind: str, damage: Any, usage: bool
+) -> None:
+    codec, client = damaged
+    codec.damage = damage  # type: ignore[method-assign]
+    answer = collect(client(kind))
+    assert answer.text == ANSWER
+    assert (answer.usage_metadata is not None) == usage
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"message": "no"}'])
+def test_an_empty_answer_is_an_error_for_converse_and_a_success_for_claude(
+    damaged: tuple[Damaged, Chat], body: bytes
+) -> None:
+    codec, client = damaged
+    codec.body = body
+    with pytest.raises(ValueError, match="No 'output' key"):
+        client("converse").invoke(QUESTION)
+    assert client("invoke").invoke(QUESTION).text == ""
