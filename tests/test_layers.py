@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 
 CORE = {
     *("config", "errors", "evidence", "expect", "limit", "measure", "numbers", "outcome", "record"),
-    *("script", "statistics", "table", "vectors"),
+    *("script", "statistics", "steps", "table", "vectors"),
 }
 PARTS = {
     "audit": set[str](),

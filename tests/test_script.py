@@ -1,4 +1,4 @@
-"""Replies and faults are data that cannot contradict itself; a Script decides which comes when."""
+"""A Script decides which Reply or Fault comes when, and keeps the journal."""
 
 import threading
 import time
@@ -18,7 +18,6 @@ from langchain_prodtest.script import (
     Reply,
     Request,
     Script,
-    ToolCall,
     answer_for,
     find_nonce,
     new_nonce,
@@ -36,73 +35,6 @@ def call(number: int = 0, **more: Any) -> Call:
 
 
 @pytest.mark.parametrize(
-    ("reply", "finish"),
-    [
-        (Reply("a"), "stop"),
-        (Reply(tool_calls=[ToolCall("book", {"seat": "12A"})]), "tool_calls"),
-        (Reply("a", finish="length"), "length"),
-    ],
-)
-def test_the_finish_reason_follows_from_the_content(reply: Reply, finish: str) -> None:
-    assert reply.finish_reason == finish
-
-
-@pytest.mark.parametrize("wrong", [{"first_token": -1.0}, {"per_chunk": -0.1}, {"chunks": 0}, {"chunks": -1}])
-def test_a_reply_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ScriptError, match="Reply: "):
-        Reply("a", **wrong)
-
-
-@settings(deadline=None)
-@given(text=st.text(max_size=60), chunks=st.none() | st.integers(1, 12))
-def test_the_pieces_of_a_text_joined_are_the_text(text: str, chunks: int | None) -> None:
-    pieces = Reply(text, chunks=chunks).pieces()
-    assert "".join(pieces) == text
-    assert all(pieces)
-    if chunks is not None:
-        assert len(pieces) <= chunks
-
-
-@pytest.mark.parametrize(
-    ("chunks", "pieces"),
-    [
-        (None, ["one", " two", " three", " "]),
-        (1, ["one two three "]),
-        (3, ["one two", " three", " "]),
-        (9, ["one", " two", " three", " "]),
-    ],
-)
-def test_a_text_is_cut_at_words(chunks: int | None, pieces: list[str]) -> None:
-    assert Reply("one two three ", chunks=chunks).pieces() == pieces
-
-
-@pytest.mark.parametrize(
-    ("wrong", "says"),
-    [
-        ({}, "give either status"),
-        ({"status": 503, "how": "reset"}, "give either status"),
-        ({"status": 200}, "400 to 599"),
-        ({"status": 600}, "400 to 599"),
-        ({"status": 503, "after": -1}, "cannot be negative"),
-        ({"status": 503, "delay": -0.1}, "cannot be negative"),
-        ({"how": "stall"}, "after=1 or more"),
-        ({"how": "clean_end"}, "after=1 or more"),
-        ({"how": "reset", "retry_after": 1}, "belong to a status"),
-        ({"how": "reset", "body": "x"}, "belong to a status"),
-    ],
-)
-def test_a_fault_that_contradicts_itself_is_refused(wrong: dict[str, Any], says: str) -> None:
-    with pytest.raises(ScriptError, match=says):
-        Fault(**wrong)
-
-
-def test_a_fault_is_a_status_or_a_way_to_break() -> None:
-    assert Fault(status=429, retry_after="soon", body="{}", headers={"x": "y"}).status == 429
-    assert Fault(how="stall", after=1, delay=2.0).how == "stall"
-    assert Fault(how="hang").after == 0
-
-
-@pytest.mark.parametrize(
     ("match", "accepted"),
     [
         (Match(), True),
@@ -115,6 +47,8 @@ def test_a_fault_is_a_status_or_a_way_to_break() -> None:
         (Match(contains="seat"), True),
         (Match(contains="nothing"), False),
         (Match(provider="openai", contains="nothing"), False),
+        (Match(attempt=1), True),
+        (Match(attempt=2), False),
     ],
 )
 def test_a_match_accepts_what_fits_every_field_it_sets(match: Match, accepted: bool) -> None:
@@ -247,9 +181,82 @@ def test_a_window_refuses_every_connection() -> None:
     assert not script.refuses("openai")
 
 
-def test_attempts_are_counted_by_digest() -> None:
+def test_attempts_are_counted_by_digest_within_a_scope() -> None:
     script = Script()
     assert [script.attempt(digest) for digest in "aab"] == [1, 2, 1]
+    assert [script.attempt("a", scope=scope) for scope in ("", "backup", "backup")] == [3, 1, 2]
+
+
+def test_of_many_digests_the_one_not_seen_for_longest_is_forgotten() -> None:
+    script = Script()
+    for number in range(10_000):
+        script.attempt(str(number))
+    assert script.attempt("0") == 2
+    script.attempt("new")
+    assert (script.attempt("0"), script.attempt("1")) == (3, 1)
+
+
+def test_a_fault_can_be_for_the_nth_attempt() -> None:
+    script = Script()
+    with script.always(NO, match=Match(attempt=2)):
+        assert [script.next(request(attempt=n)) for n in (1, 2, 3)] == [
+            Reply(answer_for("")),
+            NO,
+            Reply(answer_for("")),
+        ]
+
+
+def test_a_window_begins_and_ends_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    script = Script()
+    script.window(NO, start=10.0, seconds=5.0, match=Match(provider="openai"))
+    seen = []
+    for clock[0] in (100.0, 109.9, 110.0, 114.9, 115.0):
+        seen.append(script.next(request()) == NO)
+    assert seen == [False, False, True, True, False]
+    assert script.leftover == []
+
+
+@pytest.mark.parametrize("wrong", [(-1.0, 1.0), (0.0, 0.0)])
+def test_a_window_that_makes_no_sense_is_refused(wrong: tuple[float, float]) -> None:
+    with pytest.raises(ScriptError, match="window: "):
+        Script().window(NO, *wrong)
+
+
+def struck(seed: int, probability: float = 0.25) -> list[bool]:
+    script = Script(default=lambda asked: OK)
+    script.sometimes(NO, probability, seed)
+    return [script.next(request()) == NO for _ in range(1000)]
+
+
+def test_chance_follows_from_the_seed_and_the_order_of_arrival() -> None:
+    assert struck(1) == struck(1)
+    assert struck(1) != struck(2)
+    assert 180 < sum(struck(1)) < 320
+    assert (sum(struck(1, 0.0)), sum(struck(1, 1.0))) == (0, 1000)
+
+
+def test_chance_is_only_for_what_it_matches_and_leaves_the_rest_to_older_rules() -> None:
+    script = Script()
+    script.add(OK, OK)
+    script.sometimes(NO, 1.0, match=Match(provider="anthropic"))
+    assert [script.next(request()), script.next(request(provider="anthropic"))] == [OK, NO]
+    assert len(script.leftover) == 1
+
+
+@pytest.mark.parametrize(("fault", "probability"), [(NO, 1.1), (NO, -0.1), (Fault(how="refuse"), 0.5)])
+def test_chance_that_makes_no_sense_is_refused(fault: Fault, probability: float) -> None:
+    with pytest.raises(ScriptError, match="sometimes: "):
+        Script().sometimes(fault, probability)
+
+
+def test_a_rule_of_one_s_own_decides_or_leaves_it_to_older_ones() -> None:
+    script = Script()
+    script.add(OK, then_default=True)
+    script.rule(lambda asked: NO if "seat" in str(asked.messages) else None)
+    assert [script.next(request("a seat")), script.next(request("hi"))] == [NO, OK]
+    assert not script.refuses("openai")
 
 
 def test_leftover_tells_which_steps_never_came() -> None:

@@ -1,23 +1,27 @@
 """What a model says, what goes wrong, and which comes when.
 
-A `Reply` is what a model says, a `Fault` is what goes wrong; both are data. A `Script` decides
-which of them answers a request. In-process fakes and fake providers on the wire render the same Script.
+A `Reply` is what a model says, a `Fault` is what goes wrong; both are data, of module `steps`. A `Script`
+decides which of them answers a request. In-process fakes and fake providers on the wire render it alike.
 """
 
 import re
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from random import Random
 from typing import Any, Literal
 
 import msgspec
 
 from langchain_prodtest.errors import ScriptError
+from langchain_prodtest.steps import Fault, How, Reply, Step, ToolCall, Usage
 
 __all__ = [
     "Call",
     "Fault",
+    "How",
     "Match",
     "Reply",
     "Request",
@@ -30,111 +34,6 @@ __all__ = [
     "new_nonce",
     "text_of",
 ]
-
-
-class ToolCall(msgspec.Struct, frozen=True):
-    """A call of the tool `name` that the model asks for; an empty `id` is filled in by the fake."""
-
-    name: str
-    args: dict[str, Any] = {}
-    id: str = ""
-
-
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Token counts of one answer; `cached` is a part of `input`, `reasoning` a part of `output`."""
-
-    input: int = 0
-    output: int = 0
-    cached: int = 0
-    reasoning: int = 0
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """What a model says.
-
-    `finish` is in OpenAI's words (`stop`, `length`, `tool_calls`, `content_filter`), or `refusal`: the text
-    says why the model will not answer; empty means it follows from the content. `chunks` is the number of
-    pieces a streamed text comes in (None: one a word). `first_token` and `per_chunk` are seconds. `usage`
-    None means it is counted.
-    """
-
-    text: str = ""
-    tool_calls: Sequence[ToolCall] = ()
-    usage: Usage | None = None
-    reasoning: str = ""
-    finish: str = ""
-    chunks: int | None = None
-    first_token: float = 0.0
-    per_chunk: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.first_token < 0 or self.per_chunk < 0:
-            raise ScriptError("Reply: first_token and per_chunk are seconds and cannot be negative")
-        if self.chunks is not None and self.chunks < 1:
-            raise ScriptError(f"Reply: chunks must be at least 1, not {self.chunks}")
-
-    @property
-    def finish_reason(self) -> str:
-        """The finish reason that is sent: the one given, else what follows from the content."""
-        return self.finish or ("tool_calls" if self.tool_calls else "stop")
-
-    def pieces(self) -> list[str]:
-        """Cut the text into the pieces in which it is streamed; joined they are the text again."""
-        words = re.findall(r"\s*\S+|\s+$", self.text)
-        if self.chunks is None or self.chunks >= len(words):
-            return words
-        size, rest = divmod(len(words), self.chunks)
-        sizes = [size + (i < rest) for i in range(self.chunks)]
-        ends = [sum(sizes[: i + 1]) for i in range(self.chunks)]
-        return ["".join(words[end - n : end]) for end, n in zip(ends, sizes, strict=True)]
-
-
-How = Literal["refuse", "reset", "eof", "clean_end", "hang", "stall", "drip", "garbage"]
-
-
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes wrong with one answer.
-
-    Either `status` (the provider answers with an error of that HTTP status) or `how`:
-
-    ========== ==================================================================================
-    refuse     the connection is reset as soon as it is accepted; no byte of the request is read
-    reset      TCP reset (RST)
-    eof        the connection is closed (FIN) though the body is not finished
-    clean_end  the body ends as HTTP wants it, but finish reason and terminal marker never came
-    hang       no byte is answered; the connection stays open
-    stall      as hang, but after the first events
-    drip       the whole answer, one byte every `delay` seconds
-    garbage    an event that is not JSON, then the answer goes on
-    ========== ==================================================================================
-
-    `after` is the number of streamed events sent before it happens (0: before the response head;
-    for an answer that is not streamed, bytes of the body count instead of events).
-    `delay` is seconds before the fault shows. `retry_after` is sent as given (seconds, date, or nonsense).
-    """
-
-    status: int | None = None
-    how: How | None = None
-    after: int = 0
-    delay: float = 0.0
-    retry_after: float | str | None = None
-    headers: dict[str, str] = {}
-    body: str | None = None
-
-    def __post_init__(self) -> None:
-        if (self.status is None) == (self.how is None):
-            raise ScriptError('Fault: give either status (such as 503) or how (such as "reset")')
-        if self.status is not None and not 400 <= self.status <= 599:
-            raise ScriptError(f"Fault: status must be 400 to 599, not {self.status}")
-        if self.after < 0 or self.delay < 0:
-            raise ScriptError("Fault: after and delay cannot be negative")
-        if self.how in ("clean_end", "stall") and self.after == 0:
-            raise ScriptError(f"Fault: {self.how} happens inside an answer; give after=1 or more")
-        if self.how is not None and (self.retry_after is not None or self.body is not None):
-            raise ScriptError("Fault: retry_after and body belong to a status")
-
-
-Step = Reply | Fault
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,12 +77,13 @@ class Call(Request, frozen=True, kw_only=True):
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):
-    """Which requests a rule is for; an empty field matches everything."""
+    """Which requests a rule is for; an empty field matches everything. `attempt` counts from 1."""
 
     provider: str = ""
     operation: str = ""
     model: str = ""
     contains: str = ""
+    attempt: int = 0
 
     def accepts(self, request: Request) -> bool:
         """Tell whether every field that is set fits the request; `contains` looks at the messages' text."""
@@ -191,27 +91,49 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
             self.provider in ("", request.provider)
             and self.operation in ("", request.operation)
             and self.model in ("", request.model)
+            and self.attempt in (0, request.attempt)
             and (not self.contains or self.contains in text_of(request.messages))
         )
 
 
-class _Rule:
-    """A sequence of steps for the requests that match; a rule without a sequence end repeats its step.
+Decide = Callable[[Request], Step | None]
+"""Answers a request, or leaves it to older rules (None). It is called in order of arrival, one at a time."""
 
-    Once a `final` sequence is used up, no further request is expected.
+_REMEMBERED = 10_000  # digests whose attempts are counted; the one not seen for longest is forgotten
+
+
+class _Rule:
+    """What answers the requests that match: a sequence of steps, or with `repeat` the one step, or `decide`.
+
+    It is active from `since` to `until`. Once a `final` sequence is used up, no further request is expected.
     """
 
     def __init__(
-        self, match: Match, steps: Sequence[Step], repeat: bool, until: float | None, final: bool
+        self,
+        match: Match | None,
+        steps: Sequence[Step] = (),
+        *,
+        repeat: bool = False,
+        final: bool = False,
+        since: float = 0.0,
+        until: float | None = None,
+        decide: Decide | None = None,
     ) -> None:
-        self.match, self.repeat, self.until, self.final = match, repeat, until, final
+        self.match, self.repeat, self.final = match or Match(), repeat, final
         self.left = list(steps)
+        self._since, self._until, self._decide = since, until, decide
 
     def active(self) -> bool:
-        return bool(self.left) and (self.until is None or time.monotonic() < self.until)
+        now = time.monotonic()
+        return bool(self.left) and self._since <= now and (self._until is None or now < self._until)
 
     def take(self) -> Step:
         return self.left[0] if self.repeat else self.left.pop(0)
+
+    def answer(self, request: Request) -> Step | None:
+        if self._decide is not None:
+            return self._decide(request)
+        return self.take() if self.active() else None
 
 
 class Script:
@@ -227,7 +149,7 @@ class Script:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._rules: list[_Rule] = []
-        self._seen: dict[str, int] = {}
+        self._seen: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._calls: list[Call] = []
         self._next_id = 0
 
@@ -242,14 +164,13 @@ class Script:
             if not isinstance(step, Reply | Fault):
                 raise ScriptError(f"script() takes Reply and Fault, not {type(step).__name__}: {step!r}")
         with self._lock:
-            rule = _Rule(match or Match(), steps, repeat=False, until=None, final=not then_default)
-            self._rules.append(rule)
+            self._rules.append(_Rule(match, steps, final=not then_default))
 
     @contextmanager
     def always(self, step: Step, match: Match | None = None, lease: float | None = None) -> Iterator[None]:
         """Answer every matching request with `step` while the block runs, `lease` seconds at most."""
         until = None if lease is None else time.monotonic() + lease
-        rule = _Rule(match or Match(), [step], repeat=True, until=until, final=False)
+        rule = _Rule(match, [step], repeat=True, until=until)
         with self._lock:
             self._rules.append(rule)
         try:
@@ -258,11 +179,45 @@ class Script:
             with self._lock:
                 self._rules = [kept for kept in self._rules if kept is not rule]
 
-    def attempt(self, digest: str) -> int:
-        """Count a request with this digest and return the how-manieth it is, from 1."""
+    def window(self, step: Step, start: float, seconds: float, match: Match | None = None) -> None:
+        """Answer every matching request with `step` from `start` seconds after now, for `seconds`."""
+        if start < 0 or seconds <= 0:
+            raise ScriptError("window: start cannot be negative, and seconds must be more than 0")
+        since = time.monotonic() + start
         with self._lock:
-            self._seen[digest] = self._seen.get(digest, 0) + 1
-            return self._seen[digest]
+            self._rules.append(_Rule(match, [step], repeat=True, since=since, until=since + seconds))
+
+    def sometimes(self, fault: Fault, probability: float, seed: int = 0, match: Match | None = None) -> None:
+        """Answer each matching request with `fault` by chance: same seed and order of arrival, same faults.
+
+        A `refuse` cannot be left to chance: it strikes before there is a request.
+        """
+        if not 0 <= probability <= 1:
+            raise ScriptError(f"sometimes: probability lies between 0 and 1, not {probability:g}")
+        if fault.how == "refuse":
+            raise ScriptError('sometimes: how="refuse" strikes before there is a request. Use how="reset".')
+        random = Random(seed)
+        self.rule(lambda request: fault if random.random() < probability else None, match)
+
+    def rule(self, decide: Decide, match: Match | None = None) -> None:
+        """Let `decide` answer each matching request, or leave it to older rules by returning None.
+
+        It is called under the Script's lock, so it must not block.
+        """
+        with self._lock:
+            self._rules.append(_Rule(match, decide=decide))
+
+    def attempt(self, digest: str, scope: str = "") -> int:
+        """Count a request with this digest and return the how-manieth it is in its scope, from 1.
+
+        The 10,000 digests seen last are counted; one forgotten counts from 1 again.
+        """
+        with self._lock:
+            count = self._seen.pop((scope, digest), 0) + 1
+            self._seen[scope, digest] = count
+            if len(self._seen) > _REMEMBERED:
+                self._seen.popitem(last=False)
+            return count
 
     def refuses(self, provider: str) -> bool:
         """Tell whether the next connection for `provider` is to be refused, and use that step up."""
@@ -282,8 +237,9 @@ class Script:
             exhausted = False
             for rule in reversed(self._rules):
                 if rule.match.accepts(request):
-                    if rule.active():
-                        return rule.take()
+                    step = rule.answer(request)
+                    if step is not None:
+                        return step
                     exhausted = exhausted or rule.final
         return None if exhausted else self.default(request)
 

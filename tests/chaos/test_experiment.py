@@ -7,6 +7,7 @@ import pytest
 from langchain_prodtest.chaos.experiment import read_experiment
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.rig.bundled import bundled
+from langchain_prodtest.steps import Fault
 
 GOOD = """
 title = "The provider fails"
@@ -37,6 +38,24 @@ def test_a_file_becomes_an_experiment(tmp_path: Path) -> None:
     assert fault.as_fault().status == 503
 
 
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ('how = "missing"\nwhat = "finish"', Fault(how="missing", what="finish")),
+        ('how = "duplicate"\nafter = 3', Fault(how="duplicate", after=3)),
+        ('how = "error_event"\nafter = 3', Fault(how="error_event", after=3)),
+        (
+            'how = "eof"\nafter_bytes = 99\nframing = "close"',
+            Fault(how="eof", after_bytes=99, framing="close"),
+        ),
+        ('how = "html"', Fault(how="html")),
+    ],
+)
+def test_a_request_fault_has_the_fields_of_a_fault(tmp_path: Path, keys: str, fault: Fault) -> None:
+    (read,) = read_experiment(written(tmp_path, GOOD.replace("status = 503", keys))).faults
+    assert (read.as_fault(), read.what) == (fault, fault.how)
+
+
 def test_a_toxic_is_in_toxiproxys_units(tmp_path: Path) -> None:
     """Durations become milliseconds, and only the toxic's own attributes are sent."""
     text = GOOD.replace(
@@ -63,6 +82,7 @@ def test_a_toxic_is_in_toxiproxys_units(tmp_path: Path) -> None:
         ('"3s"', '"3"', '"3" is not a duration'),
         ("status = 503", "status = 200", "status must be 400 to 599"),
         ("status = 503", "", "give either status"),
+        ("status = 503", 'how = "missing"', "missing needs what"),
         ("status = 503", 'how = "explode"', "Invalid enum value"),
         ('provider = "openai"', 'provider = "openai"\nproxy = "openai"', "exactly one of provider, proxy"),
         ('provider = "openai"\nstatus = 503', 'proxy = "openai"', "either down = true or toxic"),

@@ -227,5 +227,5 @@ def test_first_token_and_chunks_are_late_as_scripted() -> None:
     model.invoke("slow")
     model.invoke("fast")
     slow, fast = (call.ended - call.received for call in model.calls)
-    assert slow >= 0.15
+    assert slow >= 0.1
     assert slow > fast

@@ -10,7 +10,7 @@ from langchain_prodtest.config import Load, decode_toml
 from langchain_prodtest.errors import ScriptError, UsageError, unknown_name
 from langchain_prodtest.limit import Limit, parse_duration, parse_limits
 from langchain_prodtest.record import Seam
-from langchain_prodtest.script import Fault, How
+from langchain_prodtest.steps import Fault, Framing, How, What
 
 __all__ = ["Experiment", "FaultSpec", "read_experiment"]
 
@@ -18,7 +18,8 @@ __all__ = ["Experiment", "FaultSpec", "read_experiment"]
 class FaultSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One [[fault]]: `at` seconds after the steady state held, `for` a time, at exactly one seam.
 
-    provider: the fake provider answers `status` (with `retry_after`), or fails as `how` says, `after` events.
+    provider: the fake provider answers `status` (with `retry_after`), or fails as `how` says, with the fields
+    of a Fault: `after` events or `after_bytes`, `what` is missing, `framing`.
     proxy: `down`, or a `toxic` with its attributes, by Toxiproxy.
     signal: sent to the service's process; it is started again when it has ended, as a platform would.
     """
@@ -30,6 +31,9 @@ class FaultSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     retry_after: float | None = None
     how: How | None = None
     after: int = 0
+    after_bytes: int = 0
+    missing: What | None = msgspec.field(default=None, name="what")
+    framing: Framing | None = None
     proxy: str = ""
     down: bool = False
     toxic: str = ""
@@ -65,7 +69,15 @@ class FaultSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def as_fault(self) -> Fault:
         """Return the request fault of the provider seam."""
-        return Fault(status=self.status, how=self.how, after=self.after, retry_after=self.retry_after)
+        return Fault(
+            status=self.status,
+            how=self.how,
+            after=self.after,
+            after_bytes=self.after_bytes,
+            what=self.missing,
+            framing=self.framing,
+            retry_after=self.retry_after,
+        )
 
     def as_toxic(self) -> dict[str, Any]:
         """Return type, stream, toxicity and attributes in Toxiproxy's units (milliseconds, bytes)."""

@@ -159,10 +159,9 @@ class ScriptedChat(BaseChatModel):
 
 
 def _chunks(reply: Reply, usage: UsageMetadata, model: str) -> Iterator[ChatGenerationChunk]:
-    time.sleep(reply.first_token)
-    for content in _contents(reply):
+    for number, content in enumerate(_contents(reply)):
+        time.sleep(reply.gap(number))
         yield ChatGenerationChunk(message=content)
-        time.sleep(reply.per_chunk)
     last = AIMessageChunk(
         content="",
         usage_metadata=usage,

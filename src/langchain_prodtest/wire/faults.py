@@ -7,12 +7,66 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from langchain_prodtest.script import Fault
-from langchain_prodtest.wire.response import Part, Response
+from langchain_prodtest.errors import ScriptError
+from langchain_prodtest.script import Fault, Reply, Request
+from langchain_prodtest.wire.codec import Codec
+from langchain_prodtest.wire.response import Part, Response, answer
 
-__all__ = ["spoil"]
+__all__ = ["faulty", "spoil"]
 
 _NOT_JSON = b"\x00{not json"  # a control character is not JSON anywhere, not even inside a string
+_PAGE = b"<!doctype html>\n<html><head><title>Welcome</title></head><body>It works!</body></html>\n"
+
+
+def faulty(codec: Codec, fault: Fault, reply: Reply, request: Request) -> Response:
+    """Return what `fault` makes of the answer that says `reply`.
+
+    ScriptError: a fault of streams where none was asked for, or without the event that it is about.
+    """
+    match fault.how:
+        case "html":
+            return _instead(codec, fault, "text/html", _PAGE)
+        case "empty":
+            return _instead(codec, fault, "application/json", b"{}")
+        case "error_body":
+            return _instead(codec, fault, "application/json", codec.error(500, _MESSAGE))
+        case "error_event":
+            if not request.stream:
+                return _instead(codec, fault, "application/json", codec.error(500, _MESSAGE))
+            return _error_event(answer(codec, reply, request), fault, codec.error_event(500, _MESSAGE))
+        case "missing":
+            return _missing(codec, fault, reply, request)
+        case _:
+            return spoil(answer(codec, reply, request), fault, codec.garbage)
+
+
+_MESSAGE = "The server had an error while processing your request."
+
+
+def _instead(codec: Codec, fault: Fault, kind: str, body: bytes) -> Response:
+    headers = {**codec.headers(), "content-type": kind}
+    return Response(status=200, headers=headers, parts=[(fault.delay, body)])
+
+
+def _error_event(response: Response, fault: Fault, event: bytes) -> Response:
+    """End the stream with the error, before what tells that the answer is complete."""
+    parts = response.parts[: min(fault.after, response.closing)]
+    at = (parts[-1][0] if parts else 0.0) + fault.delay
+    return replace(response, parts=[*parts, (at, event)], spoiled=True)
+
+
+def _missing(codec: Codec, fault: Fault, reply: Reply, request: Request) -> Response:
+    """Return the answer without the events that carry `what`; the others are the same."""
+    if request.stream:
+        healthy, less = answer(codec, reply, request), answer(codec, reply, request, without=fault.what)
+        if len(less.parts) < len(healthy.parts):
+            return less
+        raise ScriptError(f'Fault(how="missing"): this stream has no event of its own for its {fault.what}')
+    raise _only_streams(fault)
+
+
+def _only_streams(fault: Fault) -> ScriptError:
+    return ScriptError(f'Fault(how="{fault.how}") is about streams, and this request did not ask for one')
 
 
 def spoil(response: Response, fault: Fault, garbage: bytes) -> Response:
@@ -28,11 +82,13 @@ def spoil(response: Response, fault: Fault, garbage: bytes) -> Response:
         case "reset" | "eof" as ending:
             return (
                 _cut(response, fault, ending=ending)
-                if fault.after
+                if fault.after or fault.after_bytes
                 else _silent(response, fault, ending=ending)
             )
         case "stall":
             return _cut(response, fault, ending="hang")
+        case "duplicate" | "reorder":
+            return _rearranged(response, fault)
         case "clean_end":
             return _clean_end(response, fault)
         case "garbage":
@@ -48,24 +104,60 @@ def _silent(response: Response, fault: Fault, **changes: Any) -> Response:
 
 
 def _cut(response: Response, fault: Fault, **changes: Any) -> Response:
-    """Keep `after` events or bytes; the promised length stays that of the whole answer."""
-    if response.streamed:
-        parts = response.parts[: min(fault.after, len(response.parts) - 1)]
-        return replace(response, parts=parts, pause=fault.delay, spoiled=True, **changes)
-    at, body = response.parts[0]
-    parts = [(at, body[: min(fault.after, len(body) - 1)])]
-    return replace(response, parts=parts, length=len(body), pause=fault.delay, spoiled=True, **changes)
+    """Keep what comes before the fault; the promised length stays that of the whole answer."""
+    size = sum(len(data) for _, data in response.parts)
+    return replace(
+        response,
+        parts=_before(response.parts, fault, streamed=response.streamed, most=len(response.parts) - 1),
+        length=size,
+        pause=fault.delay,
+        spoiled=True,
+        framing=fault.framing,
+        **changes,
+    )
 
 
 def _clean_end(response: Response, fault: Fault) -> Response:
     """Cut before what tells that the answer is complete, and end the body as HTTP wants it."""
-    if response.streamed:
-        parts = response.parts[: min(fault.after, response.closing)]
-        return replace(response, parts=parts, pause=fault.delay, spoiled=True)
-    at, body = response.parts[0]
+    closing = response.closing if response.streamed else len(response.parts) - 1
+    parts = _before(response.parts, fault, streamed=response.streamed, most=closing)
+    chunked = fault.framing == "chunked" or (response.streamed and fault.framing is None)
+    if not chunked and fault.framing != "close":  # the last byte ends it, so that one is late
+        parts[-1] = (parts[-1][0] + fault.delay, parts[-1][1])
     return replace(
-        response, parts=[(at + fault.delay, body[: min(fault.after, len(body) - 1)])], spoiled=True
+        response,
+        parts=parts,
+        pause=fault.delay,
+        spoiled=True,
+        framing=fault.framing,
+        ending="eof" if fault.framing == "close" else "end",
     )
+
+
+def _before(parts: list[Part], fault: Fault, *, streamed: bool, most: int) -> list[Part]:
+    """Return the first parts, at most `most` of them, or as many bytes as the fault says; never all."""
+    if streamed and not fault.after_bytes:
+        return parts[: min(fault.after, most)]
+    limit = sum(len(data) for _, data in parts[:most]) if streamed else len(parts[0][1]) - 1
+    left, kept = min(fault.after_bytes or fault.after, limit), []
+    for at, data in parts:
+        if left > 0:
+            kept.append((at, data[:left]))
+            left -= len(data)
+    return kept
+
+
+def _rearranged(response: Response, fault: Fault) -> Response:
+    """Send the event at `after` twice, or swap it with the one behind it; the times stay in order."""
+    if not response.streamed:
+        raise _only_streams(fault)
+    parts = response.parts
+    if fault.how == "duplicate":
+        place = min(fault.after, len(parts)) - 1
+        return replace(response, parts=[*parts[: place + 1], *parts[place:]])
+    place = min(fault.after, len(parts) - 1) - 1
+    (first, one), (second, other) = parts[place : place + 2]
+    return replace(response, parts=[*parts[:place], (first, other), (second, one), *parts[place + 2 :]])
 
 
 def _garbage(response: Response, fault: Fault, garbage: bytes) -> Response:

@@ -34,18 +34,21 @@ def frame(response: Response, *, keep_alive: bool, chunks: bool) -> list[Write]:
     """
     if not response.head:
         return []
-    if response.streamed:
-        return _stream(response, keep_alive, chunks)
-    (at, first), *rest = response.parts
-    length = sum(len(data) for _, data in response.parts) if response.length is None else response.length
-    head = _head(response, f"content-length: {length}", keep_alive)
-    return [Write(at, head + first, len(first)), *(Write(when, data, len(data)) for when, data in rest)]
-
-
-def _stream(response: Response, keep_alive: bool, chunks: bool) -> list[Write]:
-    if not chunks:
+    framing = response.framing or ("chunked" if response.streamed else "length")
+    if framing == "chunked" and chunks:
+        return _chunks(response, keep_alive)
+    if framing == "length":
+        length = sum(len(data) for _, data in response.parts) if response.length is None else response.length
+        head = _head(response, f"content-length: {length}", keep_alive)
+    else:
         head = _head(response, "", keep_alive=False)
-        return [Write(0.0, head, 0), *(Write(at, data, len(data)) for at, data in response.parts)]
+    body = [Write(at, data, len(data)) for at, data in response.parts]
+    if response.streamed or not body:
+        return [Write(0.0, head, 0), *body]
+    return [Write(body[0].at, head + body[0].data, body[0].body), *body[1:]]
+
+
+def _chunks(response: Response, keep_alive: bool) -> list[Write]:
     writes = [Write(0.0, _head(response, "transfer-encoding: chunked", keep_alive), 0)]
     for at, parts in groupby(response.parts, key=itemgetter(0)):
         events = [data for _, data in parts]

@@ -6,7 +6,8 @@ from typing import Literal
 import msgspec
 
 from langchain_prodtest.script import Fault, Reply, Request
-from langchain_prodtest.wire.codec import Codec
+from langchain_prodtest.steps import Framing, What
+from langchain_prodtest.wire.codec import Codec, Event
 
 __all__ = ["Ending", "Part", "Response", "answer", "refuse", "scripted_error"]
 
@@ -21,7 +22,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
     `closing` is the index of the first part that tells the client the answer is complete. `length` is the
     Content-Length when it is not the length of what is sent. Without `head` no byte is sent. `pause` is the
-    time between the last part and the ending; `spoiled` says that the ending is the work of a Fault.
+    time between the last part and the ending; `spoiled` says that the ending is the work of a Fault. Without
+    `framing` a stream is chunked, and another answer carries its length.
     """
 
     status: int
@@ -34,33 +36,35 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     ending: Ending = "end"
     pause: float = 0.0
     spoiled: bool = False
+    framing: Framing | None = None
 
 
-def answer(codec: Codec, reply: Reply, request: Request) -> Response:
+def answer(codec: Codec, reply: Reply, request: Request, without: What | None = None) -> Response:
     """Return the healthy response that says `reply`, streamed if the request wants that.
 
-    A stream opens at once, its first piece is due at `first_token`, each later one `per_chunk` after the
-    one before. An answer that is not streamed comes when its last piece would have come.
+    A stream opens at once, and its pieces are due as the Reply says. An answer that is not streamed comes
+    when its last piece would have come. Events marked `without` are left out of a stream.
     """
     headers = {**codec.headers(), **codec.answer_headers(reply, request)}
-    paced = bool(reply.first_token or reply.per_chunk)
     if request.stream:
         headers["content-type"] = codec.stream_type
         events = codec.events(reply, request)
+        if without is not None:
+            events = [event for event in events if event.marks != without]
         closing = sum(event.kind != "end" for event in events)
-        parts = _paced(codec, reply, request) if paced else [(0.0, event.data) for event in events]
+        parts = _paced(events, reply) if reply.paced else [(0.0, event.data) for event in events]
         return Response(status=200, headers=headers, parts=parts, streamed=True, closing=closing)
     headers["content-type"] = "application/json"
-    at = _paced(codec, reply, request)[-1][0] if paced else 0.0
+    at = _paced(codec.events(reply, request), reply)[-1][0] if reply.paced else 0.0
     return Response(status=200, headers=headers, parts=[(at, codec.whole(reply, request))])
 
 
-def _paced(codec: Codec, reply: Reply, request: Request) -> list[Part]:
+def _paced(events: list[Event], reply: Reply) -> list[Part]:
     parts: list[Part] = []
     at, count = 0.0, 0
-    for event in codec.events(reply, request):
+    for event in events:
         if event.kind == "piece":
-            at = reply.first_token + count * reply.per_chunk
+            at = reply.due(count)
             count += 1
         parts.append((at, event.data))
     return parts

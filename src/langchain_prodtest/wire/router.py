@@ -11,7 +11,7 @@ from langchain_prodtest.errors import UsageError, unknown_name
 from langchain_prodtest.script import Reply, Request, Script, Step
 from langchain_prodtest.wire.arrival import Arrival
 from langchain_prodtest.wire.codec import Codec, Head, Rejected
-from langchain_prodtest.wire.faults import spoil
+from langchain_prodtest.wire.faults import faulty
 from langchain_prodtest.wire.providers import PROVIDERS
 from langchain_prodtest.wire.response import Response, answer, refuse, scripted_error
 
@@ -78,7 +78,7 @@ class Router:
             if request.operation in codec.unscripted:
                 return Decision(request, answer(codec, Reply(), request), unexpected=False)
             if request.attempt_source == "digest":
-                attempt = self.script.attempt(request.digest)
+                attempt = self.script.attempt(request.digest, scope=request.provider)
                 request = msgspec.structs.replace(request, attempt=attempt)
             step = self.script.next(request)
             if step is None:
@@ -96,8 +96,7 @@ class Router:
             return answer(codec, step, request)
         if step.status is not None:
             return scripted_error(codec, step)
-        healthy = answer(codec, self.script.default(request), request)
-        return spoil(healthy, step, codec.garbage)
+        return faulty(codec, step, self.script.default(request), request)
 
 
 def _readable(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
