@@ -30,7 +30,6 @@ _OPERATIONS = {
     "/v2/chat": "chat",
     "/v1/embed": "embeddings",
     "/v2/embed": "embeddings",
-    "/v1/rerank": "rerank",
     "/v2/rerank": "rerank",
     "/v1/tokenize": "count_tokens",
 }
@@ -280,7 +279,8 @@ def _ranking(request: Request) -> _Fields:
     results = [{"index": index, "relevance_score": score} for index, score in enumerate(scores)]
     results.sort(key=lambda result: -result["relevance_score"])
     top = request.body.get("top_n") or len(results)
-    return {"results": results[:top], "meta": {"billed_units": {"search_units": 1}}}
+    meta = {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}
+    return {"results": results[:top], "meta": meta}
 
 
 def _tokens(text: str) -> _Fields:
