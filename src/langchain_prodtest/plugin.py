@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from langchain_prodtest.isolation.network import Network
     from langchain_prodtest.marker import Options
     from langchain_prodtest.rig.items import ExperimentFile
+    from langchain_prodtest.script import Script
 
 __all__: list[str] = []
 
@@ -48,14 +49,17 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         metavar="DIR",
         help="write the evidence of this run into the run folder DIR (default: $PRODTEST_RUN, else none)",
     )
+    parser.getgroup("prodtest").addoption(
+        "--prodtest-faults", action="store_true", help="print what can go wrong (faults=...), and exit"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, close the network if asked to, and start to record if there is a folder."""
     config.addinivalue_line(
         "markers",
-        "prodtest(strict=True, allow_hosts=[]): whether a script must be used up exactly, "
-        "and which hosts the test may reach",
+        "prodtest(strict=True, allow_hosts=[], faults=[], transparent=False, auto=False): how the fakes "
+        "answer, what the test may reach, and which faults it goes through",
     )
     if _is_asked_for(config):
         network = _network(config)
@@ -72,6 +76,24 @@ def pytest_configure(config: pytest.Config) -> None:
         from langchain_prodtest.results import recorder_for
 
         config.pluginmanager.register(recorder_for(config, folder, _refused(config)), "prodtest-recorder")
+
+
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Print the catalogue of faults instead of running tests."""
+    if not config.getoption("--prodtest-faults"):
+        return None
+    from langchain_prodtest.catalogue import table
+
+    print(table())
+    return 0
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Read a test's marker while it is collected, and run the test once for each fault it asks for."""
+    if metafunc.definition.get_closest_marker("prodtest"):
+        from langchain_prodtest.marker import parametrize_faults
+
+        parametrize_faults(metafunc)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "ExperimentFile | None":
@@ -159,22 +181,30 @@ def fake_chat(request: pytest.FixtureRequest, prodtest_network: object) -> "Scri
     from langchain_prodtest.fakes.chat import ScriptedChat
 
     model = ScriptedChat()
+    model.journal.default = _script(request).default
     request.node.stash.setdefault(FAKES, []).append(model)
     return model
 
 
 @pytest.fixture
 def fake_providers(request: pytest.FixtureRequest, prodtest_network: object) -> Iterator["FakeProviders"]:
-    """Fake providers on a real socket; clients built in the test are led to them by the environment."""
-    from langchain_prodtest.fakes.providers import FakeProviders, redirected
-    from langchain_prodtest.script import Script
+    """Fake providers on a real socket; clients built in the test are led to them by the environment.
+
+    With `@pytest.mark.prodtest(transparent=True)` the clients keep their production URLs.
+    """
+    from langchain_prodtest.fakes.environment import directed, redirected
+    from langchain_prodtest.fakes.providers import FakeProviders
+    from langchain_prodtest.wire.providers import PROVIDERS
     from langchain_prodtest.wire.server import FakeServer
 
-    script = Script()
-    with FakeServer(script, {"openai": "openai"}) as server, redirected(server.url("openai")):
-        providers = FakeProviders(script, {"openai": server.url("openai")}, lambda: server.open)
-        request.node.stash.setdefault(FAKES, []).append(providers)
-        yield providers
+    script, options = _script(request), request.node.stash.get(OPTIONS, None)
+    transparent = options is not None and options.transparent
+    with FakeServer(script, {name: name for name in PROVIDERS}, transparent=transparent) as server:
+        urls = {name: server.url(name) for name in PROVIDERS}
+        with directed(server.environment(), urls) if transparent else redirected(urls):
+            providers = FakeProviders(script, urls, lambda: server.open)
+            request.node.stash.setdefault(FAKES, []).append(providers)
+            yield providers
 
 
 @pytest.fixture
@@ -195,6 +225,17 @@ def prodtest_network(request: pytest.FixtureRequest) -> Iterator["Network"]:
     _begin(request.node)
     with network.closed():
         yield network
+
+
+def _script(request: pytest.FixtureRequest) -> "Script":
+    from langchain_prodtest.script import Script
+
+    options = request.node.stash.get(OPTIONS, None)
+    if options is None or not options.auto:
+        return Script()
+    from langchain_prodtest.wire.auto import auto
+
+    return Script(default=auto)
 
 
 def _is_asked_for(config: pytest.Config) -> bool:

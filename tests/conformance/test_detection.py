@@ -18,7 +18,8 @@ from pydantic import BaseModel
 
 from langchain_prodtest import Fault, ProductionTests, Reply
 from langchain_prodtest.conformance.trial import Trial
-from langchain_prodtest.fakes.providers import KEY, FakeProviders
+from langchain_prodtest.fakes.environment import KEY
+from langchain_prodtest.fakes.providers import FakeProviders
 from langchain_prodtest.script import Request
 
 STRUCTURED = {"type": "json_object"}

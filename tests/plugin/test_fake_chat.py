@@ -103,3 +103,33 @@ def test_a_fixture_that_fails_at_its_end_does_not_hide_the_script(
     result = run()
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*broken at its end*", "*1 scripted reply was never asked for*"])
+
+
+def test_a_model_without_a_script_helps_itself_where_it_is_asked_to(
+    pytester: pytest.Pytester, run: Run
+) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        from langchain.agents import create_agent
+        from langchain_openai import ChatOpenAI
+        from langchain_prodtest import expect
+        from langchain_prodtest.fakes.recording import RecordingTool
+
+        pytestmark = pytest.mark.prodtest(auto=True)
+
+        def booked(model):
+            book = RecordingTool("book", {"seat": str}, result="12A is yours")
+            answer = create_agent(model, [book]).invoke({"messages": [("user", "Book seat 12A")]})
+            assert "12A is yours" in answer["messages"][-1].text
+            expect.tool_calls(answer["messages"], "book")
+            return book.repeated == []
+
+        def test_in_the_process(fake_chat):
+            assert booked(fake_chat)
+
+        def test_on_the_wire(fake_providers):
+            assert booked(ChatOpenAI(model="m"))
+        """
+    )
+    run("-p", "langchain_prodtest").assert_outcomes(passed=2)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langchain_prodtest.conformance.manners import OUTAGES, Manners, fail, named, not_applicable
+from langchain_prodtest.conformance.manners import OUTAGES, Manners, fail, faults, named, not_applicable
 from langchain_prodtest.script import Fault, Reply
 
 if TYPE_CHECKING:
@@ -12,18 +12,13 @@ if TYPE_CHECKING:
 
 __all__ = ["AnswerTests"]
 
-CUTS = (
-    Fault(how="clean_end", after=6),
-    Fault(how="eof", after=6),
-    Fault(how="reset", after=6),
-    Fault(how="garbage", after=6),
-)
+CUTS = ("clean-end", "eof", "reset-inside", "garbage")
 
 
 class AnswerTests(Manners):
     """Streams that break, outages, structured answers that end too early."""
 
-    @pytest.mark.parametrize("fault", CUTS, ids=named)
+    @pytest.mark.parametrize("fault", faults(*CUTS))
     def test_a_cut_answer_is_not_presented_as_complete(self, trial: "Trial", fault: Fault) -> None:
         """The provider's stream is cut or damaged; the user gets the whole answer or sees that it failed."""
         self._needs_streaming(trial)

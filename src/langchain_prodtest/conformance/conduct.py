@@ -6,8 +6,8 @@ import pytest
 
 from langchain_prodtest.conformance.manners import Manners, fail, not_applicable
 from langchain_prodtest.conformance.samples import BILLED, after, billed, tokens_in
-from langchain_prodtest.expect import peak_concurrency
-from langchain_prodtest.fakes.providers import KEY
+from langchain_prodtest.expect import peak
+from langchain_prodtest.fakes.environment import KEY
 from langchain_prodtest.script import Fault
 
 if TYPE_CHECKING:
@@ -53,12 +53,10 @@ class ConductTests(Manners):
         if self.max_concurrency is None:
             not_applicable("no limit is declared; set max_concurrency to the one that you promise")
         trial.providers.journal.default = lambda request: after(0.2, self.reply(request))
-        peak = peak_concurrency(
-            call for got in trial.together(3 * self.max_concurrency) for call in got.calls
-        )
-        if peak > self.max_concurrency:
+        most = peak(call for got in trial.together(3 * self.max_concurrency) for call in got.calls)
+        if most > self.max_concurrency:
             fail(
-                f"{peak} requests were at the provider at once",
+                f"{most} requests were at the provider at once",
                 f"at most {self.max_concurrency} (max_concurrency)",
                 "Share one limiter among all requests: an asyncio.Semaphore, or a rate_limiter of the model.",
             )

@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from langchain_prodtest.catalogue import cases
 from langchain_prodtest.conformance.samples import fitting
 from langchain_prodtest.script import Call, Fault, Match, Reply, Request, ToolCall, answer_for
 
 if TYPE_CHECKING:
     from langchain_prodtest.conformance.trial import Got, Trial
 
-__all__ = ["OUTAGES", "Manners", "fail", "named", "not_applicable"]
+__all__ = ["OUTAGES", "Manners", "fail", "faults", "named", "not_applicable"]
 
 OUTAGES = (Fault(status=503), Fault(how="reset"))
 
@@ -104,6 +105,11 @@ def fail(what: str, expected: str, remedy: str) -> NoReturn:
 def not_applicable(why: str) -> NoReturn:
     """Skip the test: it cannot be decided for this runnable."""
     pytest.skip(f"not applicable: {why}")
+
+
+def faults(*wanted: str) -> list[Any]:
+    """Return cases of the catalogue as parameters of a test, under their names."""
+    return [pytest.param(case.step, id=case.name) for case in cases(wanted)]
 
 
 def named(value: object) -> str:

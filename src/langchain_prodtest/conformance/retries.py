@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_prodtest.checks.retry import amplification
-from langchain_prodtest.conformance.manners import OUTAGES, Manners, fail, named, not_applicable
+from langchain_prodtest.conformance.manners import OUTAGES, Manners, fail, faults, named, not_applicable
 from langchain_prodtest.conformance.samples import is_same_model
 from langchain_prodtest.record import Record, Window
 from langchain_prodtest.script import Fault, Match, Reply
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RetryTests"]
 
-TRANSIENT = (
-    *(Fault(status=status) for status in (429, 500, 502, 503, 504, 529)),
-    Fault(how="refuse"),
-    Fault(how="reset"),
-)
 PERMANENT = (400, 401, 403, 404, 413, 422)
 SILENCES = (
     (Fault(how="hang"), "invoke"),
@@ -38,7 +33,7 @@ WAITS = {"1": 1.0, "date": 1.0, "86400": 0.0, "soon": 0.0}
 class RetryTests(Manners):
     """A provider that fails, refuses, asks to wait, or says nothing."""
 
-    @pytest.mark.parametrize("fault", TRANSIENT, ids=named)
+    @pytest.mark.parametrize("fault", faults("transient"))
     def test_one_transient_failure_is_survived(self, trial: "Trial", fault: Fault) -> None:
         """The provider fails once; the user gets the right answer."""
         trial.providers.journal.add(fault, then_default=True)

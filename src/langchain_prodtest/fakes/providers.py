@@ -1,50 +1,14 @@
-"""Handles on the fake providers on the wire, and the environment that leads clients to them."""
+"""Handles on the fake providers on the wire."""
 
-import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
+from langchain_prodtest.errors import unknown_name
 from langchain_prodtest.script import Call, Match, Request, Script, Step
 
-__all__ = ["KEY", "FakeProvider", "FakeProviders", "redirected"]
+__all__ = ["FakeProvider", "FakeProviders"]
 
-KEY = "prodtest-fixture-key-not-a-secret"
 SETTLE = 0.25
-LOOPBACK = "127.0.0.1,localhost"
-
-# What must be gone, because it would win over the base URL or change what is sent: each client reads
-# OPENAI_API_BASE and LANGSMITH_GATEWAY before OPENAI_BASE_URL.
-REMOVED = (
-    "OPENAI_API_BASE",
-    "OPENAI_PROXY",
-    "OPENAI_CUSTOM_HEADERS",
-    "OPENAI_ORG_ID",
-    "OPENAI_ORGANIZATION",
-    "OPENAI_PROJECT_ID",
-    "LC_OUTPUT_VERSION",
-)
-REMOVED_PREFIX = "LANGSMITH_GATEWAY"
-
-# Quiet what else would use the network beside the provider: tracers, telemetry, tokenizers, cost maps.
-QUIET = {
-    "NO_PROXY": LOOPBACK,
-    "no_proxy": LOOPBACK,
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "HF_HUB_OFFLINE": "1",
-    "LANGSMITH_TRACING": "false",
-    "LANGSMITH_TRACING_V2": "false",
-    "LANGCHAIN_TRACING_V2": "false",
-    "NVIDIA_USAGE_TELEMETRY_ENABLED": "0",
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-}
-
-# Functions that keep a client, or a variable, for the life of the process.
-CACHES = {
-    "langchain_openai.chat_models._client_utils": ("_cached_sync_httpx_client", "_cached_async_httpx_client"),
-    "langsmith.utils": ("get_env_var",),
-}
 
 
 class FakeProvider:
@@ -66,7 +30,8 @@ class FakeProvider:
 class FakeProviders:
     """All fake providers of a test; they share one Script, so a step for no one in particular serves any.
 
-    A mistake in a script shows on the wire as it is.
+    Each is an attribute: `fake_providers.openai`, `fake_providers.anthropic`, ... A mistake in a script
+    shows on the wire as it is.
     """
 
     mistakes: Sequence[str] = ()
@@ -74,7 +39,12 @@ class FakeProviders:
     def __init__(self, script: Script, urls: Mapping[str, str], open: Callable[[], list[Request]]) -> None:  # noqa: A002
         self.journal = script
         self._open = open
-        self.openai = FakeProvider("openai", urls["openai"], self)
+        self._providers = {name: FakeProvider(name, url, self) for name, url in urls.items()}
+
+    def __getattr__(self, name: str) -> FakeProvider:
+        if name.startswith("_") or name not in self._providers:
+            raise AttributeError(unknown_name("provider", name, self.__dict__.get("_providers", {})))
+        return self._providers[name]
 
     def script(self, *steps: Step) -> None:
         """Answer the next requests to any provider with `steps`, one each, in this order."""
@@ -101,36 +71,3 @@ class FakeProviders:
     def unexpected(self) -> list[Call]:
         """The requests that came after their script was used up; the provider refused them."""
         return [call for call in self.calls if call.unexpected]
-
-
-@contextmanager
-def redirected(openai_url: str) -> Iterator[None]:
-    """Lead every client that is built in this block to the fakes, by environment variables."""
-    wanted: dict[str, str | None] = {**QUIET, "OPENAI_BASE_URL": openai_url, "OPENAI_API_KEY": KEY}
-    wanted.update((name, None) for name in os.environ if name.startswith(REMOVED_PREFIX))
-    wanted.update(dict.fromkeys(REMOVED))
-    before = {name: os.environ.get(name) for name in wanted}
-    _set(wanted)
-    _clear_caches()
-    try:
-        yield
-    finally:
-        _set(before)
-        _clear_caches()
-
-
-def _set(variables: Mapping[str, str | None]) -> None:
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
-def _clear_caches() -> None:
-    """Forget cached clients, so that neither proxy settings nor event loops of another test survive."""
-    for module, names in CACHES.items():
-        for name in names:
-            cached = getattr(sys.modules.get(module), name, None)
-            if cached is not None:
-                cached.cache_clear()
