@@ -34,6 +34,29 @@ def test_the_tutorial_works_when_pasted(tmp_path: Path) -> None:
     assert "  GO   registry.example/app@sha256:2222" in said[4]
 
 
+def test_the_page_on_transparent_fakes_works_when_pasted(tmp_path: Path) -> None:
+    """All shell blocks, in one shell that has no network and takes all it started with it when it ends."""
+    blocks = re.findall(
+        r"^```bash\n(.*?)^```", (ROOT / "docs/transparent.md").read_text("utf-8"), re.M | re.S
+    )
+    assert len(blocks) == 4
+    isolated = ["unshare", "--net", "--pid", "--fork", "--kill-child", "bash", "-euo", "pipefail", "-c"]
+    env = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [*isolated, "\n".join(["ip link set lo up", *blocks])],
+        cwd=tmp_path, env=env, text=True, capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "Within 30 days.",
+        "[no-nonce] w00 w01 w02 w03 w04",
+        "exit code 0",
+        "anthropic attempt 1 status 529 closed by server",
+        "anthropic attempt 2 status 200 closed by server",
+        "anthropic attempt 1 status 200 closed by fault",
+    ]
+
+
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link names a file that is there."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from langchain_prodtest.wire.arrival import Arrival
 from langchain_prodtest.wire.front import HOSTS, Front, host_of, inside
+from langchain_prodtest.wire.providers import PROVIDERS
 from langchain_prodtest.wire.tls import Authority
 
 MOUNTS = {"first": "openai", "second": "openai", "bedrock": "bedrock", "azure": "azure"}
@@ -98,6 +99,10 @@ def test_no_two_patterns_claim_the_same_host() -> None:
     every = Front.__new__(Front)
     every._mounts = {host: host for host in HOSTS}
     assert [every.mount(sample) for sample in samples] == list(HOSTS)
+
+
+def test_every_provider_has_a_host_but_ollama() -> None:
+    assert set(HOSTS.values()) == set(PROVIDERS) - {"ollama"}
 
 
 def test_the_environment_names_the_proxy_and_a_bundle_that_goes_away() -> None:

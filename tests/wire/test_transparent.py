@@ -18,7 +18,7 @@ SYNC, ASYNC = ["invoke", "stream"], ["ainvoke", "astream"]
 SYNC_ONLY = ["nvidia"]  # its async client is an aiohttp session that ignores the environment
 PROVIDERS = [
     *("openai", "azure", "anthropic", "groq", "gemini", "cohere", "deepseek", "fireworks", "openrouter"),
-    *("together", "xai", *SYNC_ONLY),
+    *("together", "xai", "perplexity", "bedrock", *SYNC_ONLY),
 ]
 ASKED = [(name, way) for name in PROVIDERS for way in SYNC + ASYNC if way in SYNC or name not in SYNC_ONLY]
 USAGE = [(name, way) for name, way in ASKED if "stream" in way and (name, way) != ("cohere", "stream")]
@@ -37,7 +37,9 @@ KEYS = {
         ],
         "nvapi-sk-fake",
     ),
+    "MISTRAL_API_KEY": "any",
     "NVIDIA_USAGE_TELEMETRY_ENABLED": "0",
+    "AWS_EC2_METADATA_DISABLED": "true",
 }
 SERVER = f"""
 import json, subprocess, sys
@@ -46,7 +48,8 @@ from langchain_prodtest.wire import FakeServer
 
 script = Script()
 programs = json.loads(sys.argv[1])
-with FakeServer(script, {{name: name for name in {PROVIDERS!r}}}, transparent=True) as server:
+mounts = {{name: name for name in {[*PROVIDERS, "mistral"]!r}}}
+with FakeServer(script, mounts, transparent=True) as server:
     env = {{**json.loads(sys.argv[2]), **server.environment()}}
     said = [
         subprocess.run(program, env=env, text=True, capture_output=True, timeout=240).__dict__
@@ -113,6 +116,7 @@ def test_nothing_else_was_asked_for(clients: dict[str, Any]) -> None:
 OTHER_STACKS = """
 import asyncio, json, ssl, urllib.error, urllib.request
 import aiohttp, certifi, httpx, requests
+from langchain_mistralai import ChatMistralAI
 
 URL = "https://api.openai.com/v1/models"
 said = {
@@ -131,6 +135,7 @@ def failure(call):
         return type(error).__name__ + ": " + str(error)
 said["foreign"] = failure(lambda: httpx.get("https://api.smith.langchain.com/info"))
 said["foreign, plain"] = str(httpx.get("http://169.254.169.254/latest").status_code)
+said["mistral"] = failure(lambda: ChatMistralAI(model="mistral-large-latest", max_retries=1).invoke("hi"))
 said["certifi"] = failure(lambda: httpx.get(URL, verify=ssl.create_default_context(cafile=certifi.where())))
 said["no environment"] = failure(lambda: httpx.get(URL, trust_env=False))
 said["aiohttp's default"] = failure(lambda: asyncio.run(aiohttp_with(False)))
@@ -144,10 +149,12 @@ def test_other_stacks_reach_it_foreign_hosts_are_refused_and_limits_are_as_docum
     assert {said.pop(name) for name in ("urllib", "requests", "plain", "aiohttp")} == {"prodtest"}
     assert "403" in said.pop("foreign")
     assert said.pop("foreign, plain") == "403"
+    assert "CERTIFICATE_VERIFY_FAILED" in said.pop("mistral")
     assert "CERTIFICATE_VERIFY_FAILED" in said.pop("certifi")
     assert all("Connect" in failure for failure in said.values()), "these never came to the proxy"
     assert [call for call in result["calls"] if call[4]] == [
         ["", "", "api.smith.langchain.com", 403, True],
         ["", "", "169.254.169.254", 403, True],
+        ["mistral", "connect", "api.mistral.ai", 0, True],
         ["openai", "connect", "api.openai.com", 0, True],
     ]
