@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from anthropic.types import Message, MessageTokensCount, RawMessageStreamEvent
 from anthropic.types.shared import ErrorResponse
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from langchain_prodtest.script import Reply, Request, ToolCall, Usage, text_of
@@ -150,6 +152,7 @@ def test_a_request_without_a_version_is_400() -> None:
         ({"messages": [{"role": "user", "content": 4}]}, "messages.0.content: Input should be a valid"),
         ({"messages": [{"role": "user", "content": ""}]}, "messages.0: all messages must have non-empty"),
         ({"system": 4}, "system: Input should be a valid"),
+        ({"stop_sequences": "END"}, "stop_sequences: Input should be a valid array"),
         ({"tools": {"a": 1}}, "tools: Input should be a valid array of objects"),
     ],
 )
@@ -176,6 +179,43 @@ def test_a_tool_result_must_follow_its_call() -> None:
 def test_a_conversation_may_end_with_calls_and_with_an_answer_begun() -> None:
     assert len(decode({**BODY, "messages": [USER, CALL, RESULT, CALL]}).messages) == 4
     assert decode({**BODY, "messages": [USER, {"role": "assistant", "content": ""}]}).messages[1:]
+
+
+BLOCK = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(["text", "tool_use", "tool_result", 4]),
+        "text": st.text() | st.none(),
+        "id": st.sampled_from(["t1", "t2"]) | st.lists(st.text()),
+        "tool_use_id": st.sampled_from(["t1", "t2"]) | st.none(),
+        "content": st.text() | st.lists(st.text()) | st.none(),
+    },
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(), inside, max_size=3),
+    max_leaves=8,
+)
+MESSAGE = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "tool"]), "content": st.lists(BLOCK) | ANYTHING}
+)
+FIELDS = st.dictionaries(
+    st.sampled_from(["system", "tools", "stream", "max_tokens", "model", "stop_sequences", "thinking"]),
+    ANYTHING,
+)
+
+
+@given(messages=st.just([USER]) | st.lists(MESSAGE, max_size=3) | ANYTHING, fields=FIELDS)
+@settings(max_examples=150, deadline=None)
+def test_any_body_is_answered_or_refused_with_400(messages: object, fields: dict[str, object]) -> None:
+    reply = Reply("a", finish="stop_sequence")
+    try:
+        request = decode({**BODY, "messages": messages, **fields})
+    except Rejected as rejected:
+        status = rejected.status
+    else:
+        status = 200 if Anthropic().whole(reply, request) and Anthropic().events(reply, request) else 500
+    assert status in (200, 400)
 
 
 # -- answers ----------------------------------------------------------------------------------------------

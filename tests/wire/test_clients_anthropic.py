@@ -271,6 +271,7 @@ def test_the_server_says_whether_to_retry(
     [
         ({"retry_after": 30}, 30.0),
         ({"retry_after": 3600}, 3600.0),
+        ({"retry_after": "inf"}, 4_294_967.0),
         ({"headers": {"retry-after-ms": "250"}}, 0.25),
         ({"retry_after": 0}, None),
         ({"retry_after": -1}, None),
@@ -292,6 +293,18 @@ def test_retry_after_is_obeyed_without_a_bound(
     assert chat().invoke(QUESTION).text == "at last"
     (seconds,) = slept
     assert seconds == waits if waits is not None else 0 < seconds < 0.1
+
+
+@pytest.mark.parametrize(("status", "own", "count"), [(503, 2, 9), (503, 0, 3), (401, 2, 1)])
+def test_a_retry_above_multiplies_the_sdk_s_own(
+    chat: Chat, script: Script, status: int, own: int, count: int
+) -> None:
+    model = chat(max_retries=own).with_retry(
+        retry_if_exception_type=(classes.AnthropicAPIError,), wait_exponential_jitter=False
+    )
+    with script.always(Fault(status=status)), pytest.raises(ModelError):
+        model.invoke(QUESTION)
+    assert len(script.calls) == count
 
 
 @pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke"])

@@ -5,6 +5,8 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ollama import ChatResponse, EmbedResponse, GenerateResponse, ListResponse, ShowResponse
 from pydantic import BaseModel
 
@@ -144,6 +146,31 @@ def test_a_wrong_body_is_refused_in_ollama_s_words(path: str, body: bytes, statu
         Ollama().decode(Head("ollama", "POST", path, {}, 0.0), body)
     assert caught.value.status == status
     assert str(caught.value).startswith(message)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(), inside, max_size=3),
+    max_leaves=8,
+)
+MESSAGE = st.fixed_dictionaries({}, optional={"role": ANYTHING, "content": ANYTHING, "tool_calls": ANYTHING})
+FIELDS = st.dictionaries(
+    st.sampled_from(["prompt", "system", "input", "tools", "stream", "dimensions", "model", "format"]),
+    ANYTHING,
+)
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate", "/api/embed", "/api/show"])
+@given(messages=st.just([USER]) | st.lists(MESSAGE, max_size=3) | ANYTHING, fields=FIELDS)
+@settings(max_examples=60, deadline=None)
+def test_any_body_is_answered_or_refused(path: str, messages: object, fields: dict[str, object]) -> None:
+    try:
+        request = decode({**BODY, "messages": messages, **fields}, path)
+    except Rejected as rejected:
+        status = rejected.status
+    else:
+        status = 200 if Ollama().whole(Reply("a"), request) and Ollama().events(Reply("a"), request) else 500
+    assert status in (200, 400, 404)
 
 
 # -- answers ----------------------------------------------------------------------------------------------

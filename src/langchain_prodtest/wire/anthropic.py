@@ -145,6 +145,8 @@ def _checked(body: bytes, operation: str) -> _Fields:
     for name in ("messages", "tools"):
         if not _is_objects(fields.get(name) or []):
             raise Rejected(400, f"{name}: Input should be a valid array of objects")
+    if not isinstance(fields.get("stop_sequences"), list | None):
+        raise Rejected(400, "stop_sequences: Input should be a valid array")
     if not fields["messages"]:
         raise Rejected(400, "messages: at least one message is required")
     for place, said in enumerate(fields["messages"]):

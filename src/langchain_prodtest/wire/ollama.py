@@ -88,17 +88,18 @@ class Ollama:
         said: list[_Fields] = [{"thinking": piece} for piece in Reply(reply.reasoning).pieces()]
         said += [{"content": piece} for piece in reply.pieces()]
         said += [{"tool_calls": [call]} for call in _tool_calls(reply.tool_calls)]
-        events = [_line(piece, request) for piece in said]
-        end = _line({}, request, _end(reply, request))
+        start = _start(request)
+        events = [_line(start, piece, request) for piece in said]
+        end = _line(start, {}, request, _end(reply, request))
         return [*(Event(b"%b\n" % line, "piece") for line in events), Event(b"%b\n" % end, "end", "terminal")]
 
     def whole(self, reply: Reply, request: Request) -> bytes:
         """Return the whole answer, embeddings, or what is known of the models and the version."""
         match request.operation:
             case "chat" | "generate":
-                return _line(_said(reply), request, _end(reply, request))
+                return _line(_start(request), _said(reply), request, _end(reply, request))
             case "chat.load" | "generate.load":
-                return _line({}, request, {"done_reason": "load"})
+                return _line(_start(request), {}, request, {"done_reason": "load"})
             case "embeddings":
                 return _encode(_embeddings(reply, request))
             case "show":
@@ -181,22 +182,18 @@ def _texts(value: object) -> list[str]:
 # -- answers ----------------------------------------------------------------------------------------------
 
 
-def _line(said: _Fields, request: Request, end: _Fields | None = None) -> bytes:
+def _start(request: Request) -> _Fields:
+    return {"model": request.model, "created_at": _time(request.received)}
+
+
+def _line(start: _Fields, said: _Fields, request: Request, end: _Fields | None = None) -> bytes:
     """Return an answer or a piece of one; with `end` it is the last."""
     if request.operation.startswith("chat"):
         answer: _Fields = {"message": {"role": "assistant", "content": "", **said}}
     else:
-        answer = {"response": said.get("content", ""), **said}
-        answer.pop("content", None)
-    return _encode(
-        {
-            "model": request.model,
-            "created_at": _time(request.received),
-            **answer,
-            "done": end is not None,
-            **(end or {}),
-        }
-    )
+        answer = {"response": "", **said}
+        answer["response"] = answer.pop("content", "")
+    return _encode({**start, **answer, "done": end is not None, **(end or {})})
 
 
 def _said(reply: Reply) -> _Fields:
