@@ -447,7 +447,13 @@ def test_tokens_are_counted_as_the_answer_counts_them(
 
 @pytest.mark.parametrize(
     "body",
-    [{}, {"input": {}}, {"input": {"converse": 1}}, {"input": {"invokeModel": {"body": "???"}}}],
+    [
+        {},
+        {"input": {}},
+        {"input": {"converse": 1}},
+        {"input": {"invokeModel": {"body": "???"}}},
+        {"input": {"invokeModel": {"body": "é"}}},
+    ],
 )
 def test_a_count_of_something_else_is_400(body: Any) -> None:
     assert rejected(body, "count-tokens").status == 400

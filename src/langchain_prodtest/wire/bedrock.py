@@ -3,7 +3,6 @@
 Source: AWS's service model `bedrock-runtime`, as botocore ships it.
 """
 
-import binascii
 import itertools
 import re
 import secrets
@@ -148,6 +147,6 @@ def _read_counted(head: Head, model: str, fields: _Fields) -> Request:
         case {"invokeModel": {"body": str() as body}}:
             try:
                 return _read(head, model, "invoke", read_object(b64decode(body, validate=True)))
-            except binascii.Error:
+            except ValueError:
                 raise Rejected(400, "input.invokeModel.body must be base64.") from None
     raise Rejected(400, "input must be one of converse and invokeModel.")
