@@ -311,3 +311,44 @@ async def test_async_streams_are_damaged_as_sync_ones_are(chat: Chat, script: Sc
         await acollect(chat())
     with pytest.raises(cohere.BadRequestError):
         await acollect(chat())
+
+
+def test_an_error_at_the_end_of_a_stream_makes_the_client_stumble(chat: Chat, script: Script) -> None:
+    """It looks for the usage, which a failed answer does not have."""
+    script.add(Fault(how="error_event", after=5))
+    with pytest.raises(AttributeError, match="billed_units"):
+        collect(chat())
+
+
+@pytest.mark.parametrize(("what", "reason"), [("finish", None), ("terminal", "COMPLETE")])
+def test_a_missing_end_is_not_missed(chat: Chat, script: Script, what: Any, reason: str | None) -> None:
+    script.add(Fault(how="missing", what=what))
+    answer = collect(chat())
+    assert (answer.text, answer.response_metadata.get("finish_reason")) == (ANSWER, reason)
+
+
+# -- answers that are none --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "stream", "outcome"),
+    [
+        ("html", False, ApiError),
+        ("html", True, httpx.TransportError),
+        ("empty", False, AttributeError),
+        ("error_body", False, TypeError),
+        ("error_body", True, httpx.TransportError),
+    ],
+)
+def test_what_a_status_200_without_an_answer_becomes(
+    chat: Chat, script: Script, how: Any, stream: bool, outcome: type[Exception] | None
+) -> None:
+    """None is the worst: an empty answer, presented as a success."""
+    script.add(Fault(how=how))
+    if outcome is None:
+        message = collect(chat()) if stream else chat().invoke(QUESTION)
+        assert (message.text, message.tool_calls) == ("", [])
+    else:
+        with pytest.raises(outcome):
+            collect(chat()) if stream else chat().invoke(QUESTION)
+    assert len(script.wait_for(1)) == 1

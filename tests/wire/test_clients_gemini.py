@@ -301,3 +301,44 @@ async def test_async_streams_are_damaged_as_sync_ones_are(chat: Chat, script: Sc
         await acollect(chat())
     with pytest.raises(GoogleInvalidRequestError):
         await acollect(chat())
+
+
+def test_an_error_event_raises(chat: Chat, script: Script) -> None:
+    script.add(Fault(how="error_event", after=5))
+    with pytest.raises(GoogleAPIError, match="INTERNAL"):
+        collect(chat())
+    assert len(script.wait_for(1)) == 1
+
+
+def test_a_missing_finish_reason_is_not_missed(chat: Chat, script: Script) -> None:
+    script.add(Fault(how="missing", what="finish"))
+    answer = collect(chat())
+    assert (answer.text, answer.response_metadata.get("finish_reason")) == (ANSWER, None)
+
+
+# -- answers that are none --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "stream", "outcome"),
+    [
+        ("html", False, ValueError),
+        ("html", True, UnknownApiResponseError),
+        ("empty", False, None),
+        ("empty", True, None),
+        ("error_body", False, None),
+        ("error_body", True, GoogleAPIError),
+    ],
+)
+def test_what_a_status_200_without_an_answer_becomes(
+    chat: Chat, script: Script, how: Any, stream: bool, outcome: type[Exception] | None
+) -> None:
+    """None is the worst: an empty answer, presented as a success."""
+    script.add(Fault(how=how))
+    if outcome is None:
+        message = collect(chat()) if stream else chat().invoke(QUESTION)
+        assert (message.text, message.tool_calls) == ("", [])
+    else:
+        with pytest.raises(outcome):
+            collect(chat()) if stream else chat().invoke(QUESTION)
+    assert len(script.wait_for(1)) == 1

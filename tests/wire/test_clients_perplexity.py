@@ -282,3 +282,60 @@ async def test_async_streams_are_damaged_as_sync_ones_are(chat: Chat, script: Sc
         await acollect(model)
     with pytest.raises(perplexity.BadRequestError):
         await acollect(model)
+
+
+def test_an_error_event_is_swallowed(chat: Chat, script: Script) -> None:
+    """Half an answer, no error: the client takes the event for a chunk without choices."""
+    script.add(Fault(how="error_event", after=5))
+    answer = collect(chat())
+    assert ANSWER.startswith(answer.text)
+    assert 0 < len(answer.text) < len(ANSWER)
+    assert "finish_reason" not in answer.response_metadata
+
+
+@pytest.mark.parametrize(("what", "reason"), [("finish", None), ("terminal", "stop")])
+def test_a_missing_end_is_not_missed(chat: Chat, script: Script, what: Any, reason: str | None) -> None:
+    script.add(Fault(how="missing", what=what))
+    answer = collect(chat())
+    assert (answer.text, answer.response_metadata.get("finish_reason")) == (ANSWER, reason)
+
+
+def test_the_agent_s_missing_end_and_a_page_of_html_are_presented_as_successes(
+    chat: Chat, script: Script
+) -> None:
+    script.add(Fault(how="missing", what="terminal"), Fault(how="html"))
+    answer = collect(chat(use_responses_api=True))
+    assert (answer.text, answer.usage_metadata, answer.response_metadata.get("status")) == (
+        ANSWER,
+        None,
+        None,
+    )
+    assert chat(use_responses_api=True).invoke(QUESTION).text == ""
+
+
+# -- answers that are none --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "stream", "outcome"),
+    [
+        ("html", False, AttributeError),
+        ("html", True, ValueError),
+        ("empty", False, TypeError),
+        ("empty", True, ValueError),
+        ("error_body", False, TypeError),
+        ("error_body", True, ValueError),
+    ],
+)
+def test_what_a_status_200_without_an_answer_becomes(
+    chat: Chat, script: Script, how: Any, stream: bool, outcome: type[Exception] | None
+) -> None:
+    """None is the worst: an empty answer, presented as a success."""
+    script.add(Fault(how=how))
+    if outcome is None:
+        message = collect(chat()) if stream else chat().invoke(QUESTION)
+        assert (message.text, message.tool_calls) == ("", [])
+    else:
+        with pytest.raises(outcome):
+            collect(chat()) if stream else chat().invoke(QUESTION)
+    assert len(script.wait_for(1)) == 1

@@ -29,6 +29,7 @@ REPLIES = [
     Reply(""),
     Reply("cut", finish="length"),
     Reply("no", finish="content_filter"),
+    Reply("I will not", finish="refusal"),
     Reply("as told", finish="STOP_SEQUENCE"),
     Reply(tool_calls=[ToolCall("book", {"seat": "12Ä", "n": 1}), ToolCall("pay")]),
     Reply("I book it.", tool_calls=[ToolCall("book", {}, id="mine")]),

@@ -21,6 +21,7 @@ REPLIES = [
     Reply(""),
     Reply("cut", finish="length"),
     Reply("no", finish="content_filter"),
+    Reply("I will not", finish="refusal"),
     Reply("said before", finish="RECITATION"),
     Reply(tool_calls=[ToolCall("book", {"seat": "12Ä", "n": 1}), ToolCall("pay")]),
     Reply("I book.", tool_calls=[ToolCall("book", {}, id="mine")]),
@@ -158,7 +159,13 @@ def test_the_finish_reason_is_one_of_the_enumeration_and_comes_last(reply: Reply
 
 @pytest.mark.parametrize(
     ("reply", "reason"),
-    list(zip(REPLIES, ["STOP", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", *["STOP"] * 4], strict=True)),
+    list(
+        zip(
+            REPLIES,
+            ["STOP", "STOP", "MAX_TOKENS", "SAFETY", "STOP", "RECITATION", *["STOP"] * 4],
+            strict=True,
+        )
+    ),
 )
 def test_finish_reasons_are_given_in_gemini_s_words(reply: Reply, reason: str) -> None:
     assert whole(reply)["candidates"][0]["finishReason"] == reason

@@ -20,6 +20,7 @@ REPLIES = [
     Reply("cut", finish="length"),
     Reply("cut", finish="model_length"),
     Reply("no", finish="content_filter"),
+    Reply("I will not", finish="refusal"),
     Reply("I book.", tool_calls=[ToolCall("book", {"seat": "12Ä"}, id="abcDEF123"), ToolCall("pay")]),
     Reply("thought it over", reasoning="because"),
     Reply("counted", usage=Usage(input=10, output=5, cached=4, reasoning=2)),

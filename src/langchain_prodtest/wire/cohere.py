@@ -38,6 +38,7 @@ _FINISH = {
     "tool_calls": "TOOL_CALL",
     "length": "MAX_TOKENS",
     "content_filter": "ERROR",
+    "refusal": "COMPLETE",
 }
 _ENCODINGS: dict[str, Callable[[list[float]], Any]] = {
     "float": lambda vector: vector,

@@ -31,6 +31,7 @@ _FINISH = {
     "tool_calls": "STOP",
     "length": "MAX_TOKENS",
     "content_filter": "SAFETY",
+    "refusal": "STOP",
 }
 _STATUS = {
     400: "INVALID_ARGUMENT",
