@@ -1,11 +1,12 @@
 """The HTTP API of Toxiproxy: what each request does to the proxies, and what it answers."""
 
-from urllib.parse import parse_qs
+from collections.abc import Mapping
 
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.collection import Collection
 from langchain_prodtest.toxiproxy.message import Answer, Request, answer_json, decode, read_lease
 from langchain_prodtest.toxiproxy.metrics import show_proxies, show_runtime
+from langchain_prodtest.toxiproxy.own import own_handlers
 from langchain_prodtest.toxiproxy.proxy import Proxy, show_toxic
 from langchain_prodtest.toxiproxy.routes import Handler, Routes
 from langchain_prodtest.toxiproxy.toxics import Toxic
@@ -20,7 +21,7 @@ class Api:
     def __init__(self, proxies: Collection) -> None:
         self._proxies = proxies
         self._policy = proxies.policy
-        handlers: dict[str, dict[str, Handler]] = {
+        handlers: dict[str, Mapping[str, Handler]] = {
             "version": {"GET": self._version},
             "reset": {"POST": self._reset},
             "populate": {"POST": self._populate},
@@ -33,7 +34,7 @@ class Api:
                 "GET": self._show_toxic, "PATCH": self._update_toxic, "POST": self._update_toxic,
                 "DELETE": self._remove_toxic,
             },
-            "prodtest/events": {"GET": self._list_events},
+            **own_handlers(proxies),
         }  # fmt: skip
         if self._policy.proxy_metrics or self._policy.runtime_metrics:
             handlers["metrics"] = {"*": self._metrics}
@@ -136,12 +137,6 @@ class Api:
         proxy.remove_toxic(_find_toxic(proxy, toxic_name))
         await proxy.closed()
         return Answer(204, content_type="")
-
-    async def _list_events(self, request: Request) -> Answer:
-        seen = parse_qs(request.query).get("since", ["0"])[-1]
-        if not (seen.isascii() and seen.isdigit() and len(seen) < 19):
-            raise ToxiproxyError(f'since must be the id of an event, not "{seen}"', 400)
-        return answer_json(200, self._proxies.events.since(int(seen)))
 
 
 def _find_toxic(proxy: Proxy, name: str) -> Toxic:

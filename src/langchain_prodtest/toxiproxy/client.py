@@ -85,11 +85,22 @@ class Toxiproxy:
             raise
 
     def create(
-        self, upstream: str, name: str, listen: str | None = None, enabled: bool | None = None
+        self,
+        upstream: str,
+        name: str,
+        listen: str | None = None,
+        enabled: bool | None = None,
+        toxics: Sequence[Mapping[str, Any]] = (),
     ) -> "Proxy":
-        """Create a proxy; without `listen` it gets a free loopback port."""
+        """Create a proxy; without `listen` it gets a free loopback port.
+
+        `toxics` (dicts as `Proxy.add_toxic` sends them) are there before the first connection; it takes the
+        embedded server.
+        """
         body = {"name": name, "upstream": upstream, "listen": listen or "127.0.0.1:0", "enabled": enabled}
-        return Proxy.read(self, self.request("POST", "/proxies", body))
+        if not toxics:
+            return Proxy.read(self, self.request("POST", "/proxies", body))
+        return Proxy.read(self, self._request_own("POST", "/proxies", {**body, "toxics": list(toxics)}))
 
     def populate(self, proxies: Sequence[Mapping[str, Any]]) -> list["Proxy"]:
         """Create proxies from dicts with `create`'s arguments and return those created.
@@ -137,6 +148,37 @@ class Toxiproxy:
                 return None
             raise
         return events
+
+    def follow(self, since: int = 0) -> Iterator[dict[str, Any]]:
+        """Yield the embedded server's events with an id above `since`, and go on as they happen.
+
+        ToxiproxyError when none came for `timeout` seconds.
+        """
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self.timeout)
+        try:
+            connection.request("GET", f"/prodtest/events?follow&since={since}", headers=self.headers)
+            answer = connection.getresponse()
+            if answer.status != 200:
+                _read_answer(answer.status, answer.read())
+            while line := answer.readline():
+                yield json.loads(line)
+        except (OSError, http.client.HTTPException) as error:
+            raise ToxiproxyError(
+                f"the events of {self.url} ended ({error or type(error).__name__})"
+            ) from None
+        finally:
+            connection.close()
+
+    def _request_own(self, method: str, path: str, body: Any, lease: float | None = None) -> Any:
+        """Send a request that only the embedded server understands."""
+        try:
+            return self.request(method, f"/prodtest{path}", body, lease)
+        except ToxiproxyError as error:
+            if error.status != 404 or str(error) == "proxy not found":
+                raise
+            raise ToxiproxyError(
+                f"{self.url} is not the embedded Toxiproxy: it has no plans for toxics", 404
+            ) from None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -217,10 +259,18 @@ class Proxy:
         toxicity: float = 1.0,
         attributes: Mapping[str, float] | None = None,
         lease: float | None = None,
+        plan: Mapping[str, Any] | None = None,
     ) -> Toxic:
-        """Add a toxic; the embedded server removes it after `lease` seconds unless it is renewed."""
+        """Add a toxic; the embedded server removes it after `lease` seconds unless it is renewed.
+
+        `plan` says when and where it acts (keys start, duration, ramp, connections, shared: see
+        docs/toxiproxy.md); it takes the embedded server.
+        """
         body = {"name": name, "type": type, "stream": stream, "toxicity": toxicity, "attributes": attributes}
-        return Toxic(**self.client.request("POST", f"{self.path}/toxics", body, lease))
+        if plan is None:
+            return Toxic(**self.client.request("POST", f"{self.path}/toxics", body, lease))
+        shown = self.client._request_own("POST", f"{self.path}/toxics", {**body, **plan}, lease)
+        return Toxic(**{key: shown[key] for key in Toxic.__dataclass_fields__})
 
     def update_toxic(
         self, name: str, attributes: Mapping[str, float] | None = None, toxicity: float | None = None

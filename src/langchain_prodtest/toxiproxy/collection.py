@@ -62,14 +62,14 @@ class Collection:
             self._proxies[wanted.name] = old
             raise
 
-    def check_room(self) -> None:
-        """Refuse (ToxiproxyError 400) a fault that is one too many, or any while all are stopped."""
-        if self.stopped:
+    def check_room(self, more: int = 1) -> None:
+        """Refuse (ToxiproxyError 400) faults that are too many, or any while all are stopped."""
+        if self.stopped and more:
             raise ToxiproxyError(
                 f"all faults are stopped by {self.policy.stop_file}: delete it to inject again", 400
             )
         faults = sum(len(proxy.toxics) + (not proxy.enabled) for proxy in self._proxies.values())
-        if faults >= self.policy.max_faults:
+        if faults + more > self.policy.max_faults:
             raise ToxiproxyError(f"there are {faults} faults already, no more are allowed at once", 400)
 
     async def obey_stop_file(self) -> None:

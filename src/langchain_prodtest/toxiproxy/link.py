@@ -185,6 +185,7 @@ class Connection:
         self._links: dict[bool, Link] = {}
         self._finished: list[bool] = []
         self._lingers = False
+        self._timers: list[asyncio.TimerHandle] = []
         self._began = asyncio.get_running_loop().time()
         self._dialled = self._began
 
@@ -216,6 +217,8 @@ class Connection:
             await asyncio.gather(*tasks, return_exceptions=True)
             for link in self._links.values():
                 link.stop()
+            for timer in self._timers:
+                timer.cancel()
             for each in sockets:
                 _close(each, self._lingers if self._strict else reset)
             self._events.add("close", self._proxy, connection=number, cause=cause, **self._evidence())
@@ -236,13 +239,21 @@ class Connection:
 
     def add(self, toxic: Toxic) -> None:
         """Let a toxic act from now on."""
-        link = self._links.get(toxic.upstream)
-        if link is not None:
-            self._disturb(link, len(link.effects) - 1)
-            rng = random.Random(f"{self._seed}/{toxic.name}")
-            effect = TOXICS[toxic.type](toxic, rng, asyncio.get_running_loop().time(), self._strict)
-            link.effects.append(effect)
-            link.change(effect, flush=False)
+        link, plan = self._links.get(toxic.upstream), toxic.plan
+        if link is None or (plan.connections is not None and toxic.met >= plan.connections):
+            return
+        toxic.met += 1
+        self._disturb(link, len(link.effects) - 1)
+        loop = asyncio.get_running_loop()
+        effect = TOXICS[toxic.type](
+            toxic, random.Random(f"{self._seed}/{toxic.name}"), loop.time(), self._strict
+        )
+        begins = toxic.added + effect.begins_after
+        if begins > loop.time():
+            effect.waits = True
+            self._timers.append(loop.call_at(begins, self._begin, link, effect))
+        link.effects.append(effect)
+        link.change(effect, flush=False)
 
     def update(self, toxic: Toxic) -> None:
         """Begin again with changed attributes; what the toxic was delaying goes out at once."""
@@ -260,6 +271,12 @@ class Connection:
             end = effect.removed()
             if end is not None and (effect.acts or self._strict):
                 self.end(f"toxic {toxic.name}", reset=end is End.RESET)
+
+    def _begin(self, link: Link, effect: Effect) -> None:
+        """Let a toxic act whose time has come."""
+        effect.waits = False
+        if effect in link.effects:
+            _begin_again(link, effect)
 
     def _disturb(self, link: Link, index: int) -> None:
         """Run the stage before a new or old one anew, as 2.12 does."""

@@ -37,6 +37,7 @@ class Proxy:
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._accepted = 0
         self._done = {True: Counts(), False: Counts()}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._leases: dict[str, asyncio.TimerHandle] = {}
 
     def start(self) -> None:
@@ -92,6 +93,8 @@ class Proxy:
         self._release()
         for key in list(self._leases):
             self._drop_lease(key)
+        for timer in self._timers.values():
+            timer.cancel()
 
     def find_toxic(self, name: str) -> Toxic | None:
         """Return the toxic of that name."""
@@ -99,7 +102,13 @@ class Proxy:
 
     def add_toxic(self, toxic: Toxic) -> None:
         """Add a toxic behind the others; it acts on open connections too."""
+        toxic.added = asyncio.get_running_loop().time()
         self.toxics.append(toxic)
+        if toxic.plan.duration is not None:
+            seconds = (toxic.plan.start + toxic.plan.duration) / 1000
+            self._timers[toxic.name] = asyncio.get_running_loop().call_later(
+                seconds, self.remove_toxic, toxic
+            )
         for connection in self._connections:
             connection.add(toxic)
         self._events.add("toxic_added", self.name, toxic=toxic.name, type=toxic.type)
@@ -108,7 +117,7 @@ class Proxy:
         """Change a toxic; the same values again disturb no connection, but in strict mode."""
         if (toxicity, attributes) == (toxic.toxicity, toxic.attributes) and not self._policy.strict:
             return
-        toxic.toxicity, toxic.attributes = toxicity, attributes
+        toxic.toxicity, toxic.attributes, toxic.free_at = toxicity, attributes, 0.0
         for connection in self._connections:
             connection.update(toxic)
         self._events.add("toxic_updated", self.name, toxic=toxic.name, type=toxic.type)
@@ -117,6 +126,8 @@ class Proxy:
         """Remove a toxic; its lease ends with it."""
         self.toxics.remove(toxic)
         self._drop_lease(toxic.name)
+        if toxic.name in self._timers:
+            self._timers.pop(toxic.name).cancel()
         for connection in list(self._connections):
             connection.remove(toxic)
         self._events.add("toxic_removed", self.name, toxic=toxic.name, type=toxic.type)
@@ -147,16 +158,19 @@ class Proxy:
             _add(total, connection)
         return total
 
+    def ordered_toxics(self) -> list[Toxic]:
+        """Return the toxics, those upstream first."""
+        return sorted(self.toxics, key=lambda toxic: not toxic.upstream)
+
     def as_json(self) -> dict[str, Any]:
         """Return the proxy as the API shows it: upstream toxics first."""
-        ordered = sorted(self.toxics, key=lambda toxic: not toxic.upstream)
         return {
             "name": self.name,
             "listen": self.listen,
             "upstream": self.upstream,
             "enabled": self.enabled,
             **({"Logger": {}} if self._policy.strict else {}),
-            "toxics": [show_toxic(toxic) for toxic in ordered],
+            "toxics": [show_toxic(toxic) for toxic in self.ordered_toxics()],
         }
 
     def _accept(self) -> None:

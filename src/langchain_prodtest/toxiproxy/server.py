@@ -82,14 +82,17 @@ class Server:
             self._server.close()
         for writer in self._clients:
             writer.transport.abort()
+        for task in self._clients.values():
+            if task is not None:
+                task.cancel()  # It may be following events, without an end.
         await asyncio.gather(*(task for task in self._clients.values() if task), return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients[writer] = asyncio.current_task()
         try:
             await _talk(self._api, reader, writer)
-        except (ConnectionError, TimeoutError):
-            pass  # The client is gone, or has been silent for too long.
+        except (ConnectionError, TimeoutError, asyncio.CancelledError):
+            pass  # The client is gone, or has been silent for too long; or we are.
         finally:
             writer.close()
             del self._clients[writer]
@@ -131,13 +134,19 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer, keep: bool, body: 
         lines.append(f"X-Toxiproxy-Request-Id: {''.join(random.choices(_XID, k=20))}")
     if answer.location:
         lines.append(f"Location: {answer.location}")
-    if answer.status != 204:
+    if answer.stream is not None:
+        lines.append("Transfer-Encoding: chunked")
+    elif answer.status != 204:
         lines.append(f"Content-Length: {len(answer.body)}")
     if not keep:
         lines.append("Connection: close")
     head = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")
     writer.write(head + answer.body if body else head)
     await writer.drain()
+    if answer.stream is not None:
+        async for part in answer.stream:
+            writer.write(b"%x\r\n%b\r\n" % (len(part), part))
+            await writer.drain()
 
 
 async def run(host: str, port: int, policy: Policy, parent: int | None, config: Path | None) -> None:

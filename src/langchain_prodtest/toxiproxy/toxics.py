@@ -14,7 +14,7 @@ from typing import ClassVar
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.attributes import COUNT, SHARE, TIME, Number
 
-__all__ = ["TOXICS", "Chunk", "Effect", "End", "Toxic"]
+__all__ = ["TOXICS", "Chunk", "Effect", "End", "Plan", "Toxic"]
 
 
 class End(enum.Enum):
@@ -35,6 +35,22 @@ class Chunk:
     end: End | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """When and on which connections a toxic acts: an extension of this server.
+
+    It begins `start` ms after it was added, reaches its toxicity linearly within `ramp` ms, and is removed
+    `duration` ms after its start. It acts on the first `connections` it meets; a `shared` bandwidth is one
+    line for all connections.
+    """
+
+    start: int = 0
+    duration: int | None = None
+    ramp: int = 0
+    connections: int | None = None
+    shared: bool = False
+
+
 @dataclass(slots=True)
 class Toxic:
     """A toxic of a proxy; `toxicity` is the share of connections that it acts on."""
@@ -44,6 +60,11 @@ class Toxic:
     stream: str
     toxicity: float = 1.0
     attributes: dict[str, float] = field(default_factory=dict)
+    plan: Plan = Plan()
+    added: float = 0.0
+    met: int = 0
+    free_at: float = 0.0
+    """When the line of a shared bandwidth is free again."""
 
     @property
     def upstream(self) -> bool:
@@ -66,13 +87,14 @@ class Effect:
     restarts: ClassVar[bool] = False
     """Whether an update lets what is held wait anew, instead of letting it go."""
     since_2_13: ClassVar[bool] = False
-    """Whether Toxiproxy 2.12 does not know it."""
+    """Whether Toxiproxy 2.12 does not know it; strict mode then does not either."""
 
     def __init__(self, toxic: Toxic, rng: random.Random, at: float, strict: bool = False) -> None:
         self.toxic = toxic
         self.rng = rng
         self.strict = strict
         self.deadline: float | None = None
+        self.waits = False
         self.redraw()
         self.start(at)
 
@@ -83,7 +105,14 @@ class Effect:
     @property
     def acts(self) -> bool:
         """Whether this connection is among the share that the toxic acts on."""
-        return self._draw < self.toxic.toxicity
+        return self._draw < self.toxic.toxicity and not self.waits
+
+    @property
+    def begins_after(self) -> float:
+        """Seconds from the adding of the toxic until it acts here: its start, and our place in the ramp."""
+        plan = self.toxic.plan
+        place = self._draw / self.toxic.toxicity if plan.ramp and self.toxic.toxicity else 0.0
+        return (plan.start + plan.ramp * place) / 1000
 
     def redraw(self) -> None:
         """Decide anew whether this connection is among the share."""
@@ -144,11 +173,12 @@ class Bandwidth(Effect):
         elif rate == 0:
             yield Chunk(math.inf, chunk.data)
         else:
-            self.free_at = max(self.free_at, chunk.at)
+            line = self.toxic if self.toxic.plan.shared else self
+            line.free_at = max(line.free_at, chunk.at)
             for begin in range(0, len(chunk.data), rate * 100):
                 data = chunk.data[begin : begin + rate * 100]
-                self.free_at += len(data) / (rate * 1000)
-                yield Chunk(self.free_at, data)
+                line.free_at += len(data) / (rate * 1000)
+                yield Chunk(line.free_at, data)
 
     def start(self, at: float) -> None:
         """Forget what the line still owed: it goes out at once."""
@@ -282,6 +312,18 @@ class LimitData(Effect):
             yield Chunk(chunk.at, end=End.CLOSE)
 
 
+class CloseAfter(Effect):
+    """Closes the connection `after` ms, also while data flows: an extension of this server."""
+
+    type = "prodtest_close"
+    numbers = {"after": TIME}  # noqa: RUF012
+    since_2_13 = True
+
+    def start(self, at: float) -> None:
+        """Start the timer."""
+        self.deadline = at + self.toxic.attributes["after"] / 1000
+
+
 class PacketLoss(Effect):
     """Drops a chunk with probability `loss_rate`, plus `correlation` after a drop: the stream is corrupt."""
 
@@ -303,7 +345,7 @@ class PacketLoss(Effect):
 TOXICS: dict[str, type[Effect]] = {
     each.type: each
     for each in (
-        *(Bandwidth, Effect, Latency, LimitData, PacketLoss),
+        *(Bandwidth, CloseAfter, Effect, Latency, LimitData, PacketLoss),
         *(ResetPeer, Slicer, SlowClose, Timeout),
     )
 }

@@ -5,13 +5,13 @@ from typing import Any
 
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.address import UNIX, Allowed, split_address
-from langchain_prodtest.toxiproxy.attributes import check_ranges, read_attributes
+from langchain_prodtest.toxiproxy.attributes import COUNT, TIME, Number, check_ranges, read_attributes
 from langchain_prodtest.toxiproxy.message import fields, read_toxicity, text, typed
 from langchain_prodtest.toxiproxy.policy import Policy
 from langchain_prodtest.toxiproxy.proxy import Proxy
-from langchain_prodtest.toxiproxy.toxics import TOXICS, Toxic
+from langchain_prodtest.toxiproxy.toxics import TOXICS, Plan, Toxic
 
-__all__ = ["WantedProxy", "read_toxic", "read_update"]
+__all__ = ["WantedProxy", "read_plan", "read_toxic", "read_update"]
 
 
 class WantedProxy:
@@ -57,6 +57,31 @@ def read_toxic(given: Any, policy: Policy, taken: Callable[[str], object]) -> To
         raise ToxiproxyError("toxic already exists", 409)
     toxic.attributes = _read_attributes(table, toxic, policy)
     return toxic
+
+
+def read_plan(given: Any, toxic: Toxic) -> Plan:
+    """Return when and where a toxic is to act; ToxiproxyError 400 for a plan that makes no sense."""
+    table = fields(given)
+    numbers = {
+        key: _read_whole(table, key, COUNT if key == "connections" else TIME)
+        for key in ("start", "duration", "ramp", "connections")
+        if key in table
+    }
+    plan = Plan(**numbers, shared=typed(table, "shared", bool, False))
+    if plan.shared and toxic.type != "bandwidth":
+        raise ToxiproxyError("only a bandwidth can be shared", 400)
+    if plan.duration is not None and plan.ramp > plan.duration:
+        raise ToxiproxyError("ramp must not be longer than duration", 400)
+    return plan
+
+
+def _read_whole(table: dict[str, Any], key: str, number: Number) -> int:
+    value = table[key]
+    if type(value) is not int or not 0 <= value <= number.largest:
+        raise ToxiproxyError(
+            f"{key} must be a whole number from 0 to {number.largest}, not {value!r:.80}", 400
+        )
+    return value
 
 
 def read_update(given: Any, toxic: Toxic, policy: Policy) -> tuple[float, dict[str, float]]:
