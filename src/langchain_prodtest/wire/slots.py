@@ -14,10 +14,11 @@ __all__ = ["Slots"]
 
 
 class Slots:
-    """A rule for `Script.rule`: `answer` for `count` requests at once; `queue` more wait, others get `status`.
+    """A rule for `Script.rule`: `answer` for `count` requests at once; `queue` more wait, others are refused.
 
     A request that waits gets its first token later by that time. A slot is taken for the time that the Reply
-    takes as it is paced, also when the client leaves before; without a pace no slot is ever taken.
+    takes as it is paced, also when the client leaves before; without a pace no slot is ever taken. A refusal
+    is a Fault with `status` that tells when the next slot is free.
     """
 
     def __init__(
