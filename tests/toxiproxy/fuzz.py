@@ -119,6 +119,8 @@ def request(rng: random.Random, upstream: str, tame: bool) -> tuple[str, str, by
     """Return one random API request; a tame one is none that ends the real server."""
     name, toxic = rng.choice(NAMES), rng.choice(["x", "y", "latency_downstream", "none"])
     proxy = f"/proxies/{name}"
+    if not tame and rng.random() < 0.15:
+        return own_request(rng, proxy, proxy_body(rng, name, upstream))
     kind = rng.randrange(16)
     if kind < 3:
         return "POST", "/proxies", encode(rng, proxy_body(rng, name, upstream))
@@ -150,6 +152,24 @@ def request(rng: random.Random, upstream: str, tame: bool) -> tuple[str, str, by
         return "POST", "/reset", None
     entries = [proxy_body(rng, each, upstream) for each in rng.sample(NAMES, rng.randrange(3))]
     return "POST", "/populate", encode(rng, entries)
+
+
+def own_request(rng: random.Random, proxy: str, body: dict[str, Any]) -> tuple[str, str, bytes | None]:
+    """Return a request that only our server understands."""
+    toxics = [{**toxic_body(rng, False), **plan(rng)} for _ in range(rng.randrange(3))]
+    if rng.random() < 0.5:
+        return "POST", "/prodtest/proxies", encode(rng, {**body, "toxics": toxics})
+    if toxics:
+        return "POST", f"/prodtest{proxy}/toxics", encode(rng, toxics[0])
+    return "GET", rng.choice(["/prodtest/proxies", f"/prodtest/events?since={rng.randrange(10**6)}"]), None
+
+
+def plan(rng: random.Random) -> dict[str, Any]:
+    kinds = {"start": 50, "duration": 100, "ramp": 50, "connections": 5}
+    chosen: dict[str, Any] = {key: rng.randrange(most) for key, most in kinds.items() if rng.random() < 0.4}
+    if rng.random() < 0.1:
+        chosen[rng.choice([*kinds])] = rng.choice(ODD)
+    return {**chosen, "type": "prodtest_close", "attributes": {"after": 9}} if rng.random() < 0.3 else chosen
 
 
 def proxy_body(rng: random.Random, name: str, upstream: str) -> dict[str, Any]:
