@@ -271,6 +271,7 @@ def test_a_stream_put_together_is_the_whole_answer(reply: Reply) -> None:
         (Reply("a", finish="length"), "max_tokens"),
         (Reply(tool_calls=[ToolCall("a")]), "tool_use"),
         (Reply("a", finish="content_filter"), "refusal"),
+        (Reply("I will not.", finish="refusal"), "refusal"),
         (Reply("a", finish="pause_turn"), "pause_turn"),
         (Reply("a", finish="model_context_window_exceeded"), "model_context_window_exceeded"),
     ],

@@ -347,6 +347,19 @@ def test_a_body_that_ends_well_in_the_middle_is_not_json_and_not_retried(chat: C
     assert attempts(script) == [1]
 
 
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+@pytest.mark.parametrize(
+    ("how", "kind"), [("html", AttributeError), ("empty", TypeError), ("error_body", TypeError)]
+)
+def test_a_wrong_body_with_status_200_raises_and_is_not_retried(
+    chat: Chat, script: Script, how: Any, kind: type[Exception], way: str
+) -> None:
+    script.add(Fault(how=how))
+    with pytest.raises(kind):
+        ask(chat(), way)
+    assert attempts(script) == [1]
+
+
 # -- damaged streams: always one attempt ------------------------------------------------------------------
 
 
@@ -355,6 +368,8 @@ def test_a_body_that_ends_well_in_the_middle_is_not_json_and_not_retried(chat: C
     ("fault", "kind"),
     [
         (Fault(how="eof", after=5), httpx2.RemoteProtocolError),
+        (Fault(how="eof", after=5, framing="length"), httpx2.RemoteProtocolError),
+        (Fault(how="eof", after_bytes=1999), httpx2.RemoteProtocolError),
         (Fault(how="reset", after=5), httpx2.ReadError),
         (Fault(how="garbage", after=5), json.JSONDecodeError),
         (Fault(how="stall", after=5), httpx2.ReadTimeout),
@@ -371,8 +386,11 @@ def test_a_damaged_stream_raises_a_class_of_the_transport(
 
 
 @pytest.mark.parametrize("way", ["stream", "astream"])
-def test_a_clean_early_end_is_presented_as_a_success(chat: Chat, script: Script, way: str) -> None:
-    script.add(Fault(how="clean_end", after=13))
+@pytest.mark.parametrize("framing", ["chunked", "close", "length"])
+def test_a_clean_early_end_is_presented_as_a_success(
+    chat: Chat, script: Script, framing: Any, way: str
+) -> None:
+    script.add(Fault(how="clean_end", after=13, framing=framing))
     answer = ask(chat(), way)
     assert ANSWER.startswith(answer.text)
     assert 0 < len(answer.text) < len(ANSWER)
@@ -416,37 +434,32 @@ def damage(monkeypatch: pytest.MonkeyPatch) -> Damage:
     return changed
 
 
-def without(mark: str) -> Change:
-    return lambda events: [event for event in events if event.marks != mark]
-
-
 def with_bytes(data: bytes) -> Change:
     return lambda events: [*events[:5], Event(data, "piece"), *events[5:]]
 
 
-def only(data: bytes) -> Change:
-    return lambda events: [Event(data, "end")]
-
-
-ERROR_EVENT = Anthropic().error_event(529, "Overloaded")
 UNKNOWN_EVENT = b'event: novelty\ndata: {"type":"novelty","index":0}\n\n'
 BAD_BYTES = b'event: content_block_delta\ndata: {"type":"content_block_delta","x":"\xff"}\n\n'
 
 
 @pytest.mark.parametrize("way", ["stream", "astream"])
-@pytest.mark.parametrize(
-    "change", [without("terminal"), with_bytes(UNKNOWN_EVENT), with_bytes(b": comment\n\n")]
-)
-def test_what_does_not_harm_a_stream(chat: Chat, damage: Damage, change: Change, way: str) -> None:
-    """No message_stop, an unknown event, a comment."""
-    damage(change)
+def test_a_missing_message_stop_does_no_harm(chat: Chat, script: Script, way: str) -> None:
+    script.add(Fault(how="missing", what="terminal"))
     answer = ask(chat(), way)
     assert (answer.text, answer.response_metadata["stop_reason"]) == (ANSWER, "end_turn")
 
 
 @pytest.mark.parametrize("way", ["stream", "astream"])
-def test_a_missing_message_delta_is_presented_as_a_success(chat: Chat, damage: Damage, way: str) -> None:
-    damage(without("finish"))
+@pytest.mark.parametrize("data", [UNKNOWN_EVENT, b": comment\n\n"])
+def test_unknown_events_and_comments_do_no_harm(chat: Chat, damage: Damage, data: bytes, way: str) -> None:
+    damage(with_bytes(data))
+    answer = ask(chat(), way)
+    assert (answer.text, answer.response_metadata["stop_reason"]) == (ANSWER, "end_turn")
+
+
+@pytest.mark.parametrize("way", ["stream", "astream"])
+def test_a_missing_message_delta_is_presented_as_a_success(chat: Chat, script: Script, way: str) -> None:
+    script.add(Fault(how="missing", what="finish"))
     answer = ask(chat(), way)
     assert answer.text == ANSWER
     assert "stop_reason" not in answer.response_metadata
@@ -455,30 +468,34 @@ def test_a_missing_message_delta_is_presented_as_a_success(chat: Chat, damage: D
 
 @pytest.mark.parametrize("way", ["stream", "astream"])
 def test_an_error_event_raises_an_unclassified_error_with_status_200(
-    chat: Chat, damage: Damage, way: str
+    chat: Chat, script: Script, way: str
 ) -> None:
-    damage(with_bytes(ERROR_EVENT))
+    script.add(Fault(how="error_event", after=5))
     with pytest.raises(anthropic.APIStatusError) as caught:
         ask(chat(), way)
     assert type(caught.value) is anthropic.APIStatusError
-    assert (caught.value.status_code, caught.value.type) == (200, "overloaded_error")
+    assert (caught.value.status_code, caught.value.type) == (200, "api_error")
+    assert attempts(script) == [1]
 
 
 @pytest.mark.parametrize("way", ["stream", "astream"])
-@pytest.mark.parametrize(
-    ("change", "kind", "message"),
-    [
-        (with_bytes(BAD_BYTES), UnicodeDecodeError, "invalid start byte"),
-        (lambda events: [], ValueError, "No generation chunks were returned"),
-        (only(b"<html>Bad gateway</html>"), ValueError, "No generation chunks were returned"),
-        (only(b'{"type":"message"}'), ValueError, "No generation chunks were returned"),
-    ],
-    ids=["bad bytes", "empty", "HTML", "JSON"],
-)
-def test_a_stream_that_is_none_raises(
-    chat: Chat, script: Script, damage: Damage, change: Change, kind: type[Exception], message: str, way: str
-) -> None:
-    damage(change)
-    with pytest.raises(kind, match=message):
+@pytest.mark.parametrize("how", ["html", "empty", "error_body"])
+def test_a_stream_that_is_none_raises(chat: Chat, script: Script, how: Any, way: str) -> None:
+    script.add(Fault(how=how))
+    with pytest.raises(ValueError, match="No generation chunks were returned"):
         ask(chat(), way)
     assert attempts(script) == [1]
+
+
+@pytest.mark.parametrize("way", ["stream", "astream"])
+def test_a_stream_without_events_raises(chat: Chat, damage: Damage, way: str) -> None:
+    damage(lambda events: [])
+    with pytest.raises(ValueError, match="No generation chunks were returned"):
+        ask(chat(), way)
+
+
+@pytest.mark.parametrize("way", ["stream", "astream"])
+def test_bytes_that_are_no_text_raise(chat: Chat, damage: Damage, way: str) -> None:
+    damage(with_bytes(BAD_BYTES))
+    with pytest.raises(UnicodeDecodeError):
+        ask(chat(), way)

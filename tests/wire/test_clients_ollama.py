@@ -13,7 +13,7 @@ import pytest
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_ollama import ChatOllama, OllamaEmbeddings, OllamaLLM
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from langchain_prodtest.script import Fault, Reply, Script, ToolCall, Usage, answer_for, new_nonce
 from langchain_prodtest.wire import FakeServer
@@ -278,6 +278,7 @@ def test_embeddings_fail_at_once(url: str, script: Script, fault: Fault, kind: t
     ("fault", "kind"),
     [
         (Fault(how="eof", after=5), httpx.RemoteProtocolError),
+        (Fault(how="eof", after=5, framing="length"), httpx.RemoteProtocolError),
         (Fault(how="reset", after=5), httpx.ReadError),
         (Fault(how="garbage", after=5), json.JSONDecodeError),
         (Fault(how="stall", after=5), httpx.ReadTimeout),
@@ -293,8 +294,11 @@ def test_a_damaged_stream_raises_a_class_of_the_transport(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_clean_early_end_is_presented_as_a_success(chat: Chat, script: Script, way: str) -> None:
-    script.add(Fault(how="clean_end", after=13))
+@pytest.mark.parametrize("framing", ["chunked", "close", "length"])
+def test_a_clean_early_end_is_presented_as_a_success(
+    chat: Chat, script: Script, framing: Any, way: str
+) -> None:
+    script.add(Fault(how="clean_end", after=13, framing=framing))
     answer = ask(chat(), way)
     assert ANSWER.startswith(answer.text)
     assert 0 < len(answer.text) < len(ANSWER)
@@ -331,13 +335,9 @@ def with_bytes(data: bytes) -> Change:
     return lambda events: [*events[:5], Event(data, "piece"), *events[5:]]
 
 
-def only(data: bytes) -> Change:
-    return lambda events: [Event(data, "end")]
-
-
 @pytest.mark.parametrize("way", ["invoke", "astream"])
-def test_a_missing_done_line_is_presented_as_a_success(chat: Chat, damage: Damage, way: str) -> None:
-    damage(lambda events: [event for event in events if event.marks != "terminal"])
+def test_a_missing_done_line_is_presented_as_a_success(chat: Chat, script: Script, way: str) -> None:
+    script.add(Fault(how="missing", what="terminal"))
     answer = ask(chat(), way)
     assert answer.text == ANSWER
     assert "done_reason" not in answer.response_metadata
@@ -353,11 +353,26 @@ def test_fields_and_lines_that_are_unknown_do_no_harm(chat: Chat, damage: Damage
 
 
 @pytest.mark.parametrize("way", ["invoke", "astream"])
-def test_an_error_line_raises_without_a_status(chat: Chat, damage: Damage, way: str) -> None:
-    damage(with_bytes(Ollama().error_event(500, "runner stopped")))
-    with pytest.raises(ollama.ResponseError) as caught:
+def test_an_error_line_raises_without_a_status(chat: Chat, script: Script, way: str) -> None:
+    script.add(Fault(how="error_event", after=5))
+    with pytest.raises(ollama.ResponseError, match="The server had an error") as caught:
         ask(chat(), way)
-    assert (caught.value.error, caught.value.status_code) == ("runner stopped", -1)
+    assert caught.value.status_code == -1
+    assert len(script.calls) == 1
+
+
+@pytest.mark.parametrize("way", ["invoke", "astream"])
+@pytest.mark.parametrize(
+    ("how", "kind"),
+    [("html", json.JSONDecodeError), ("error_body", ollama.ResponseError), ("empty", ValidationError)],
+)
+def test_a_wrong_body_with_status_200_raises_at_once(
+    chat: Chat, script: Script, how: Any, kind: type[Exception], way: str
+) -> None:
+    script.add(Fault(how=how))
+    with pytest.raises(kind):
+        ask(chat(), way)
+    assert len(script.calls) == 1
 
 
 @pytest.mark.parametrize("way", ["invoke", "astream"])
@@ -366,19 +381,17 @@ def test_an_error_line_raises_without_a_status(chat: Chat, damage: Damage, way: 
     [
         (with_bytes(b"\n"), json.JSONDecodeError, "Expecting value"),
         (with_bytes(b'{"message":{"content":"\xff"}\n'), json.JSONDecodeError, "Expecting"),
-        (only(b"<html>Bad gateway</html>"), json.JSONDecodeError, "Expecting value"),
         (with_bytes(b'{"error":{"message":"no"}}\n'), TypeError, "JSON object must be str"),
         (lambda events: [], ValueError, "No data received from Ollama stream|No generation chunks"),
     ],
-    ids=["blank line", "bad bytes", "HTML", "error object", "empty"],
+    ids=["blank line", "bad bytes", "error object", "no line"],
 )
-def test_a_stream_that_is_none_raises(
-    chat: Chat, script: Script, damage: Damage, change: Change, kind: type[Exception], message: str, way: str
+def test_lines_that_are_no_json_raise(
+    chat: Chat, damage: Damage, change: Change, kind: type[Exception], message: str, way: str
 ) -> None:
     damage(change)
     with pytest.raises(kind, match=message):
         ask(chat(), way)
-    assert len(script.calls) == 1
 
 
 @pytest.mark.parametrize("way", ["invoke", "astream"])

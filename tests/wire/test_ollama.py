@@ -214,6 +214,7 @@ def test_a_stream_put_together_is_the_whole_answer(reply: Reply) -> None:
         (Reply("a", finish="length"), "length"),
         (Reply(tool_calls=[ToolCall("a")]), "stop"),
         (Reply("a", finish="content_filter"), "stop"),
+        (Reply("I will not.", finish="refusal"), "stop"),
         (Reply("", finish="load"), "load"),
     ],
 )
@@ -221,9 +222,12 @@ def test_finish_reasons_are_in_ollama_s_words(reply: Reply, reason: str) -> None
     assert whole(reply)["done_reason"] == lines(reply)[-1]["done_reason"] == reason
 
 
-def test_counts_and_durations_are_in_the_last_line_and_durations_are_the_reply_s() -> None:
+@pytest.mark.parametrize("pace", [{"first_token": 0.5, "per_chunk": 0.25}, {"gaps": [0.5, 0.25]}])
+def test_counts_and_durations_are_in_the_last_line_and_durations_are_the_reply_s(
+    pace: dict[str, Any],
+) -> None:
     usage = Usage(input=10, output=5, cached=4, reasoning=2)
-    answer = whole(Reply("counted", usage=usage, first_token=0.5, per_chunk=0.1))
+    answer = lines(Reply("three words come", usage=usage, **pace))[-1]
     assert (answer["prompt_eval_count"], answer["eval_count"]) == (10, 5)
     assert (answer["prompt_eval_duration"], answer["eval_duration"]) == (500_000_000, 500_000_000)
     assert answer["total_duration"] == answer["load_duration"] + 1_000_000_000

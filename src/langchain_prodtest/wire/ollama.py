@@ -38,7 +38,7 @@ _MODELS = (
     *("gpt-oss:20b", "gemma3:latest", "nomic-embed-text:latest", "mxbai-embed-large:latest"),
 )
 _DIMENSIONS = 768
-_DONE = {"tool_calls": "stop", "content_filter": "stop"}
+_DONE = {"tool_calls": "stop", "content_filter": "stop", "refusal": "stop"}
 _SECOND = 1_000_000_000  # nanoseconds, in which durations are
 _LEAST = 1_000  # nanoseconds for a token, so that a rate can be computed from every answer
 _LOAD = 1_000_000  # nanoseconds for a model that is loaded already
@@ -85,11 +85,8 @@ class Ollama:
         """Return a line for each piece of thinking and text and each tool call, then the one with `done`."""
         if request.operation not in _SAYS:
             return [Event(self.whole(reply, request), "piece")]
-        said: list[_Fields] = [{"thinking": piece} for piece in Reply(reply.reasoning).pieces()]
-        said += [{"content": piece} for piece in reply.pieces()]
-        said += [{"tool_calls": [call]} for call in _tool_calls(reply.tool_calls)]
         start = _start(request)
-        events = [_line(start, piece, request) for piece in said]
+        events = [_line(start, piece, request) for piece in _pieces(reply)]
         end = _line(start, {}, request, _end(reply, request))
         return [*(Event(b"%b\n" % line, "piece") for line in events), Event(b"%b\n" % end, "end", "terminal")]
 
@@ -196,6 +193,12 @@ def _line(start: _Fields, said: _Fields, request: Request, end: _Fields | None =
     return _encode({**start, **answer, "done": end is not None, **(end or {})})
 
 
+def _pieces(reply: Reply) -> list[_Fields]:
+    thoughts: list[_Fields] = [{"thinking": piece} for piece in Reply(reply.reasoning).pieces()]
+    texts = [{"content": piece} for piece in reply.pieces()]
+    return [*thoughts, *texts, *({"tool_calls": [call]} for call in _tool_calls(reply.tool_calls))]
+
+
 def _said(reply: Reply) -> _Fields:
     said: _Fields = {"content": reply.text}
     if reply.reasoning:
@@ -218,8 +221,9 @@ def _tool_calls(calls: Sequence[ToolCall]) -> list[_Fields]:
 def _end(reply: Reply, request: Request) -> _Fields:
     """Return why the answer is done, its counts, and the durations that the Reply is paced by."""
     usage = count_usage(reply, request)
-    prompt = max(int(reply.first_token * _SECOND), _LEAST * usage.input)
-    said = max(int(reply.per_chunk * _SECOND), _LEAST) * usage.output
+    first, last = reply.due(0), reply.due(max(len(_pieces(reply)) - 1, 0))
+    prompt = max(int(first * _SECOND), _LEAST * usage.input)
+    said = max(int((last - first) * _SECOND), _LEAST * usage.output)
     return {
         "done_reason": _DONE.get(reply.finish_reason, reply.finish_reason),
         "total_duration": _LOAD + prompt + said,
@@ -238,7 +242,7 @@ def _embeddings(reply: Reply, request: Request) -> _Fields:
     return {
         "model": request.model,
         "embeddings": [embed(message["content"], dimensions) for message in request.messages],
-        "total_duration": _LOAD + max(int(reply.first_token * _SECOND), _LEAST * tokens),
+        "total_duration": _LOAD + max(int(reply.due(0) * _SECOND), _LEAST * tokens),
         "load_duration": _LOAD,
         "prompt_eval_count": tokens,
     }
