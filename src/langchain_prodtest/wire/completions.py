@@ -5,7 +5,7 @@ Source: the API reference of `POST /v1/chat/completions` and the types of the `o
 
 import itertools
 import secrets
-from typing import Any, ClassVar, Literal, TypeGuard
+from typing import Any, ClassVar, Literal, NamedTuple, TypeGuard
 
 import msgspec
 
@@ -87,37 +87,23 @@ class Completions:
         The choices of one piece share a chunk.
         """
         own = self.usage_in == "always" or (self.usage_in == "asked" and _asks_usage(request))
-        told = own or self.usage_in == "finish"
-        usage = self.usage(_usage(reply, request)) if told else {}
-        about = self.envelope("chat.completion.chunk", request)
-        start, end = b"data: %b," % _encode(about)[:-1], b',"usage":null}\n\n' if own else b"}\n\n"
-        count, extra = _choices(request), _members(self.with_choice(reply))
+        usage = self.usage(_usage(reply, request)) if own or self.usage_in == "finish" else {}
+        start = b"data: %b," % _encode(self.envelope("chat.completion.chunk", request))[:-1]
+        end = b',"usage":null}\n\n' if own else b"}\n\n"
+        chunks = _Chunks(start, end, _members(self.with_choice(reply)), _choices(request))
         refused = self.refusals and reply.finish == "refusal"
-        text = b"refusal" if refused else b"content"
-
-        def chunk(
-            delta: bytes | list[bytes], finish: bytes = b"null", logprobs: bytes = b"null", end: bytes = end
-        ) -> bytes:
-            deltas = delta if isinstance(delta, list) else [delta] * count
-            choices = [
-                b'{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":%b%b}'
-                % (index, one, logprobs, finish, extra)
-                for index, one in enumerate(deltas)
-            ]
-            return b'%b"choices":[%b]%b' % (start, b",".join(choices), end)
-
-        events = [Event(chunk(_encode(self._opening(reply))), "open")]
         thoughts = [self.thought(piece) for piece in Reply(reply.reasoning).pieces()]
-        events += [Event(chunk(_encode(thought)), "piece") for thought in thoughts if thought]
-        probable = _wants_logprobs(request) and not refused
-        for piece in reply.pieces():
-            logprobs = _encode({"content": token_logprobs([piece])}) if probable else b"null"
-            events.append(Event(chunk(b'{"%b":%b}' % (text, _encode(piece)), logprobs=logprobs), "piece"))
-        for deltas in self._call_deltas(reply, count):
-            events.append(Event(chunk(deltas), "piece"))
-        beside = self.with_finish(usage)
-        finish_end = b"%b}\n\n" % _members(beside) if beside else end
-        events.append(Event(chunk(b"{}", _encode(_finish(reply)), end=finish_end), "end", "finish"))
+        pieces = [chunks.same(_encode(thought)) for thought in thoughts if thought]
+        if refused:
+            pieces += chunks.texts(b"refusal", reply.pieces())
+        else:
+            pieces += chunks.texts(b"content", reply.pieces(), probable=_wants_logprobs(request))
+        pieces += [chunks.each(deltas) for deltas in self._call_deltas(reply, chunks.choices)]
+        beside = _members(self.with_finish(usage))
+        finish = chunks.same(b"{}", _encode(_finish(reply)), end=beside and beside + b"}\n\n")
+        events = [Event(chunks.same(_encode(self._opening(reply))), "open")]
+        events += [Event(piece, "piece") for piece in pieces]
+        events.append(Event(finish, "end", "finish"))
         if own:
             events.append(Event(b'%b"choices":[],"usage":%b}\n\n' % (start, _encode(usage)), "end", "usage"))
         events.append(Event(b"data: [DONE]\n\n", "end", "terminal"))
@@ -192,6 +178,50 @@ class Completions:
     def new_id(self) -> str:
         """Return an id that no other answer has."""
         return f"{self._run}{next(self._numbers):012x}"
+
+
+class _Chunks(NamedTuple):
+    """Makes the chunks of one stream: what stands before and after the choices, and at each one's end."""
+
+    start: bytes
+    end: bytes
+    extra: bytes
+    choices: int
+
+    def each(
+        self,
+        deltas: list[bytes],
+        finish: bytes = b"null",
+        logprobs: bytes = b"null",
+        end: bytes = b"",
+    ) -> bytes:
+        """Return a chunk with a delta for each choice."""
+        choices = [
+            b'{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":%b%b}'
+            % (index, delta, logprobs, finish, self.extra)
+            for index, delta in enumerate(deltas)
+        ]
+        return b'%b"choices":[%b]%b' % (self.start, b",".join(choices), end or self.end)
+
+    def same(
+        self, delta: bytes, finish: bytes = b"null", logprobs: bytes = b"null", end: bytes = b""
+    ) -> bytes:
+        """Return a chunk with the same delta for all choices."""
+        return self.each([delta] * self.choices, finish, logprobs, end)
+
+    def texts(self, field: bytes, pieces: list[str], *, probable: bool = False) -> list[bytes]:
+        """Return a chunk for each piece of text; with log probabilities if they are `probable`."""
+        if self.choices == 1 and not probable:  # nearly always: what `same` would make, but fast
+            before = b'%b"choices":[{"index":0,"delta":{"%b":' % (self.start, field)
+            after = b'},"logprobs":null,"finish_reason":null%b}]%b' % (self.extra, self.end)
+            return [before + _encode(piece) + after for piece in pieces]
+        return [
+            self.same(
+                b'{"%b":%b}' % (field, _encode(piece)),
+                logprobs=_encode({"content": token_logprobs([piece])}) if probable else b"null",
+            )
+            for piece in pieces
+        ]
 
 
 def read_chat(fields: _Fields) -> list[_Fields]:
