@@ -300,6 +300,16 @@ def test_a_missing_end_is_not_missed(chat: Chat, script: Script, what: Any, reas
     assert (answer.text, answer.response_metadata.get("finish_reason")) == (ANSWER, reason)
 
 
+def test_an_agent_s_failure_raises_in_a_stream_and_is_an_empty_success_otherwise(
+    chat: Chat, script: Script
+) -> None:
+    script.add(*[Reply("out of order", finish="error")] * 2)
+    with pytest.raises(RuntimeError, match="out of order"):
+        collect(chat(use_responses_api=True))
+    message = chat(use_responses_api=True).invoke(QUESTION)
+    assert (message.text, message.response_metadata["status"]) == ("", "failed")
+
+
 def test_the_agent_s_missing_end_and_a_page_of_html_are_presented_as_successes(
     chat: Chat, script: Script
 ) -> None:

@@ -213,6 +213,18 @@ def test_events_put_together_are_the_response(reply: Reply) -> None:
     assert [json.loads(call["arguments"]) for call in calls] == [call.args for call in reply.tool_calls]
 
 
+def test_a_response_that_failed_says_why() -> None:
+    reply = Reply("no", finish="error")
+    answer = api.ResponseCreateResponse.model_validate(whole(reply, agent()))
+    assert unknown_fields(answer) == []
+    assert (answer.status, answer.output) == ("failed", [])
+    events = agent_events(reply)
+    assert [unknown_fields(STREAMED.validate_python(event)) for event in events] == [[], [], []]
+    assert events[-1]["type"] == "response.failed"
+    assert events[-1]["error"] == whole(reply, agent())["error"]
+    assert events[-1]["error"]["message"] == "no"
+
+
 def test_only_the_last_event_tells_that_the_response_is_complete() -> None:
     events = Perplexity().events(REPLIES[0], agent(stream=True))
     assert (events[-1].kind, events[-1].marks) == ("end", "terminal")

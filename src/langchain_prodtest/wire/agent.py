@@ -24,16 +24,18 @@ class Agent:
     """One answer: its output items are made once, and told whole or piece by piece.
 
     A function call is never told in pieces. Search results come first, if the request has the tool for it.
+    A Reply that finishes by "error" is a response that failed: its text is the message.
     """
 
     def __init__(self, reply: Reply, request: Request, new_id: Callable[[], str]) -> None:
         self._reply, self._request, self._new_id = reply, request, new_id
         self._id = f"resp_{new_id()}"
-        self._output = list(self._items())
+        self._failed = reply.finish == "error"
+        self._output = [] if self._failed else list(self._items())
 
     def whole(self) -> bytes:
         """Return the `response` object."""
-        return _encode(self._response("completed"))
+        return _encode(self._response("failed" if self._failed else "completed"))
 
     def events(self) -> list[Event]:
         """Return the numbered events; the last tells that the answer is complete, and the usage."""
@@ -41,7 +43,7 @@ class Agent:
         for number, (kind, fields) in enumerate(self._told()):
             data = _encode({"type": f"response.{kind}", "sequence_number": number, **fields})
             framed = b"event: response.%b\ndata: %b\n\n" % (kind.encode(), data)
-            if kind == "completed":
+            if kind in ("completed", "failed"):
                 events.append(Event(framed, "end", "terminal"))
             else:
                 said = kind == "output_text.delta" or fields.get("item", {}).get("type") == "function_call"
@@ -58,7 +60,13 @@ class Agent:
             "model": self._request.model,
             "output": self._output if ended else [],
         }
+        if status == "failed":
+            return response | {"error": self._error()}
         return response | ({"usage": self._usage()} if ended else {})
+
+    def _error(self) -> _Fields:
+        message = self._reply.text or "The model failed to generate a response."
+        return {"message": message, "type": "server_error", "code": "internal_error"}
 
     def _usage(self) -> _Fields:
         usage = count_usage(self._reply, self._request)
@@ -117,4 +125,7 @@ class Agent:
                     yield "output_item.done", {**place, "item": item}
                 case _:
                     yield "output_item.done", {**place, "item": item}
-        yield "completed", {"response": self._response("completed")}
+        if self._failed:
+            yield "failed", {"error": self._error()}
+        else:
+            yield "completed", {"response": self._response("completed")}
