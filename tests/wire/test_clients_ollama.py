@@ -210,6 +210,14 @@ def test_an_error_status_raises_a_response_error_at_once(
     assert len(script.calls) == 1
 
 
+@pytest.mark.parametrize("status", [401, 503])
+def test_only_a_retry_above_tries_again_and_a_wrong_key_too(chat: Chat, script: Script, status: int) -> None:
+    model = chat().with_retry(wait_exponential_jitter=False)
+    with script.always(Fault(status=status)), pytest.raises(ollama.ResponseError):
+        model.invoke(QUESTION)
+    assert [call.attempt for call in script.calls] == [1, 2, 3]
+
+
 def test_an_error_tells_its_text_alone(chat: Chat, script: Script) -> None:
     script.add(Fault(status=404, body=Ollama().error(404, "model 'llama3.1' not found").decode()))
     with pytest.raises(ollama.ResponseError, match=r"^model 'llama3.1' not found \(status code: 404\)$"):
