@@ -142,8 +142,9 @@ def fifty_streams(proxy: Proxy) -> float:
 
 
 def added_latency(proxy: Proxy) -> float:
-    """µs added to the median round trip."""
-    return ping(proxy.listen) - ping(proxy.upstream)
+    """µs added to the median round trip; the direct one is taken right before and after."""
+    before, through, after = ping(proxy.upstream), ping(proxy.listen), ping(proxy.upstream)
+    return through - (before + after) / 2
 
 
 def event_streams(proxy: Proxy) -> float:
@@ -204,7 +205,7 @@ def child(*arguments: str) -> float:
 MEASURES: list[tuple[str, Callable[[Proxy], float], Callable[[list[float]], float], str]] = [
     ("one stream, MB/s", one_stream, max, "at least 0.5 times"),
     ("50 streams, MB/s", fifty_streams, max, "at least 0.5 times"),
-    ("added p50 latency, µs", added_latency, min, "at most 1.5 times"),
+    ("added p50 latency, µs", added_latency, statistics.median, "at most 1.5 times"),
     (f"{STREAMS} event streams, p99 late, ms", event_streams, min, "not falling behind"),
     (f"toxic on {OPEN} connections, slowest, ms", toxic_changes, min, "at most 50 ms"),
     ("API call under 50 streams, p99, ms", api_under_load, min, "at most 20 ms"),

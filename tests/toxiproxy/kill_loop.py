@@ -100,11 +100,15 @@ def play(
         worst = took or 0.0
     if number == signal.SIGSTOP:
         os.killpg(runner.pid, signal.SIGKILL)
-    runner.wait()
+    if wait_until(lambda: runner.poll() is not None, 20) is None:
+        trouble += f" runner {runner.pid}"
     if wait_until(lambda: not marked(mark), 20) is None:
         trouble += f" processes {marked(mark)}"
     where = "given" if given else "started"
-    print(f"{kind:9}{where:9}{number.name:8} at {moment:4.2f} s, gone after {worst:4.2f} s {trouble}")
+    print(
+        f"{kind:9}{where:9}{number.name:8} at {moment:4.2f} s, gone after {worst:4.2f} s {trouble}",
+        flush=True,
+    )
     return trouble
 
 
@@ -127,6 +131,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     rng, bad = random.Random(options.seed), 0
+    # A shell lets what it starts in the background ignore it, and the runners would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=512))
         threading.Thread(target=accept, args=(listener,), daemon=True).start()

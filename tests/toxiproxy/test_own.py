@@ -216,3 +216,82 @@ def test_tls_passes_untouched(toxi: Any, peer: Any, dial: Any) -> None:
         assert client.recv(100) == b"QUESTION"
         assert "service.example" in str(client.getpeercert())
     thread.join()
+
+
+def connects(listen: str, seconds: float) -> Any:
+    host, port = listen.rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), timeout=seconds).close()
+    except (TimeoutError, ConnectionRefusedError) as error:
+        return type(error)
+    return True
+
+
+def test_connection_attempts_get_no_answer_and_open_ones_go_on(
+    embedded: Any, proxy: Proxy, peer: Any
+) -> None:
+    client, server = peer.connect(proxy)
+    last = embedded.events()[-1]["id"]
+    with client, server:
+        proxy.add_toxic(name="c", type="prodtest_connect")
+        assert [connects(proxy.listen, 0.3) for _ in range(3)] == [TimeoutError] * 3
+        server.sendall(b"x")
+        assert client.recv(1) == b"x"
+        proxy.destroy_toxic("c")
+        assert connects(proxy.listen, 5) is True
+        assert passes_next(proxy, peer)
+    accepted = [event for event in embedded.events(last) if event["kind"] == "accept"]
+    assert len(accepted) == 2
+
+
+def passes_next(proxy: Proxy, peer: Any) -> Any:
+    """Whether a byte gets through; connections that ended before are passed over."""
+    host, port = proxy.listen.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        client.sendall(b"mark")
+        while True:
+            with peer._listener.accept()[0] as server:
+                if server.recv(4) == b"mark":
+                    server.sendall(b"x")
+                    return client.recv(1) == b"x"
+
+
+def test_handshake_that_waits_goes_on_when_the_toxic_ends(proxy: Proxy) -> None:
+    proxy.add_toxic(type="prodtest_connect", plan={"duration": 500})
+    begun = time.monotonic()
+    assert connects(proxy.listen, 15) is True
+    assert time.monotonic() - begun > 0.45
+
+
+def test_connection_attempts_are_refused_and_open_ones_go_on(proxy: Proxy, peer: Any) -> None:
+    client, server = peer.connect(proxy)
+    with client, server:
+        proxy.add_toxic(name="c", type="prodtest_connect", attributes={"refuse": 1})
+        assert connects(proxy.listen, 5) is ConnectionRefusedError
+        proxy.update_toxic("c", {"refuse": 0})
+        assert connects(proxy.listen, 0.3) is TimeoutError
+        proxy.update_toxic("c", {"refuse": 1})
+        assert connects(proxy.listen, 5) is ConnectionRefusedError
+        server.sendall(b"x")
+        assert client.recv(1) == b"x"
+        proxy.destroy_toxic("c")
+    assert passes_next(proxy, peer)
+
+
+@pytest.mark.parametrize("refuse", [0, 1])
+def test_barrier_survives_disable_and_enable(proxy: Proxy, peer: Any, refuse: int) -> None:
+    expected = [TimeoutError, ConnectionRefusedError][refuse]
+    proxy.add_toxic(name="c", type="prodtest_connect", attributes={"refuse": refuse})
+    proxy.disable()
+    assert connects(proxy.listen, 5) is ConnectionRefusedError
+    proxy.enable()
+    assert connects(proxy.listen, 0.3) is expected
+    proxy.client.reset()
+    assert passes_next(proxy, peer)
+
+
+@pytest.mark.parametrize("given", [{"toxicity": 0.5}, {"plan": {"start": 5}}, {"attributes": {"refuse": 2}}])
+def test_barrier_takes_no_share_and_no_start(proxy: Proxy, given: Any) -> None:
+    with pytest.raises(ToxiproxyError) as caught:
+        proxy.add_toxic(type="prodtest_connect", **given)
+    assert (caught.value.status, proxy.toxics()) == (400, {})

@@ -10,10 +10,11 @@ from typing import Any
 
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.address import Allowed, hosts_of, join_address, split_address
+from langchain_prodtest.toxiproxy.barrier import Barrier
 from langchain_prodtest.toxiproxy.events import Events
 from langchain_prodtest.toxiproxy.link import Connection, Counts
 from langchain_prodtest.toxiproxy.policy import Policy
-from langchain_prodtest.toxiproxy.toxics import Toxic
+from langchain_prodtest.toxiproxy.toxics import Connect, Toxic
 
 __all__ = ["Proxy", "show_toxic"]
 
@@ -35,6 +36,8 @@ class Proxy:
         self._events, self._policy = events, policy
         self._socket: socket.socket | None = None
         self._connections: dict[Connection, asyncio.Task[None]] = {}
+        self._barrier: Barrier | None = None
+        self._blocked: float | None = None
         self._accepted = 0
         self._done = {True: Counts(), False: Counts()}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -47,29 +50,57 @@ class Proxy:
         if self._socket is None:
             self._socket, self.listen = _bind(self.listen, self._policy.allowed)
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.listen(_BACKLOG)
+            _listen(self._socket)
         except OSError as error:
             self._release()
             raise _listen_error(self.listen, error) from None
         asyncio.get_running_loop().add_reader(self._socket, self._accept)
         self.enabled = True
+        self._mind_barrier()
         self._drop_lease("")
         self._events.add("enabled", self.name)
 
     def stop(self, cause: str = "proxy disabled") -> None:
         """Refuse new clients and close all connections; `closed` waits until they are."""
-        if self.enabled and self._socket is not None:
-            asyncio.get_running_loop().remove_reader(self._socket)
-            self._release()
+        if self.enabled:
+            self._refuse()
             self.enabled = False
             self._events.add("disabled", self.name)
-            with contextlib.suppress(ToxiproxyError):
-                self._socket, _ = _bind(self.listen, self._policy.allowed)
-                # Others that allow reuse could bind the port too; while it is held it must be ours alone.
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         for connection in self._connections:
             connection.end(cause)
+
+    def _refuse(self) -> None:
+        """Listen no more, but keep the port."""
+        if self._socket is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._release()
+        with contextlib.suppress(ToxiproxyError):
+            self._socket, _ = _bind(self.listen, self._policy.allowed)
+            # Others that allow reuse could bind the port too; while it is held it must be ours alone.
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+
+    def _mind_barrier(self) -> None:
+        """Let clients connect, or not, as the toxics want it."""
+        found = [toxic.attributes["refuse"] for toxic in self.toxics if toxic.type == Connect.type]
+        wanted = found[-1] if found else None
+        if not self.enabled or self._socket is None or wanted == self._blocked:
+            return
+        loop = asyncio.get_running_loop()
+        if self._barrier is not None:
+            self._barrier.lift()
+        if wanted:
+            self._refuse()
+        elif wanted == 0:
+            loop.remove_reader(self._socket)
+            _listen(self._socket)
+            self._barrier = Barrier(self._socket)
+        else:
+            _listen(self._socket)
+            loop.add_reader(self._socket, self._accept)
+            self._accept()
+            self._barrier = None
+        self._blocked = wanted
 
     async def closed(self) -> None:
         """Wait until the connections that were ended have closed their sockets."""
@@ -111,6 +142,7 @@ class Proxy:
             )
         for connection in self._connections:
             connection.add(toxic)
+        self._mind_barrier()
         self._events.add("toxic_added", self.name, toxic=toxic.name, type=toxic.type)
 
     def update_toxic(self, toxic: Toxic, toxicity: float, attributes: dict[str, float]) -> None:
@@ -120,6 +152,7 @@ class Proxy:
         toxic.toxicity, toxic.attributes, toxic.free_at = toxicity, attributes, 0.0
         for connection in self._connections:
             connection.update(toxic)
+        self._mind_barrier()
         self._events.add("toxic_updated", self.name, toxic=toxic.name, type=toxic.type)
 
     def remove_toxic(self, toxic: Toxic) -> None:
@@ -130,6 +163,7 @@ class Proxy:
             self._timers.pop(toxic.name).cancel()
         for connection in list(self._connections):
             connection.remove(toxic)
+        self._mind_barrier()
         self._events.add("toxic_removed", self.name, toxic=toxic.name, type=toxic.type)
 
     async def clear(self) -> None:
@@ -177,11 +211,14 @@ class Proxy:
         assert self._socket is not None
         for _ in range(_BACKLOG):
             try:
-                client, _address = self._socket.accept()
+                client, address = self._socket.accept()
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
                     self._pause_accepting()
                 return
+            if self._barrier is not None and self._barrier.holds(address):
+                client.close()
+                continue
             client.setblocking(False)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._accepted += 1
@@ -204,6 +241,10 @@ class Proxy:
 
     def _release(self) -> None:
         """Let go of the port that a stopped proxy holds."""
+        self._blocked = None
+        if self._barrier is not None:
+            self._barrier.lift()
+            self._barrier = None
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -273,6 +314,11 @@ def _bind(listen: str, allowed: Allowed) -> tuple[socket.socket, str]:
         sock.close()
         raise _listen_error(join_address(host, port), error) from None
     return sock, join_address(host, sock.getsockname()[1])
+
+
+def _listen(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.listen(_BACKLOG)
 
 
 def _listen_error(address: str, error: OSError) -> ToxiproxyError:

@@ -14,7 +14,7 @@ from typing import ClassVar
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.attributes import COUNT, SHARE, TIME, Number
 
-__all__ = ["TOXICS", "Chunk", "Effect", "End", "Plan", "Toxic"]
+__all__ = ["TOXICS", "Chunk", "Connect", "Effect", "End", "Plan", "Toxic"]
 
 
 class End(enum.Enum):
@@ -324,6 +324,17 @@ class CloseAfter(Effect):
         self.deadline = at + self.toxic.attributes["after"] / 1000
 
 
+class Connect(Effect):
+    """Leaves attempts to connect unanswered (`refuse` 0) or refuses them (1): an extension of this server.
+
+    Open connections go on. It acts on the listener (see `Proxy`), so it has no toxicity.
+    """
+
+    type = "prodtest_connect"
+    numbers = {"refuse": Number(1)}  # noqa: RUF012
+    since_2_13 = True
+
+
 class PacketLoss(Effect):
     """Drops a chunk with probability `loss_rate`, plus `correlation` after a drop: the stream is corrupt."""
 
@@ -345,7 +356,7 @@ class PacketLoss(Effect):
 TOXICS: dict[str, type[Effect]] = {
     each.type: each
     for each in (
-        *(Bandwidth, CloseAfter, Effect, Latency, LimitData, PacketLoss),
+        *(Bandwidth, CloseAfter, Connect, Effect, Latency, LimitData, PacketLoss),
         *(ResetPeer, Slicer, SlowClose, Timeout),
     )
 }

@@ -9,7 +9,7 @@ from langchain_prodtest.toxiproxy.attributes import COUNT, TIME, Number, check_r
 from langchain_prodtest.toxiproxy.message import fields, read_toxicity, text, typed
 from langchain_prodtest.toxiproxy.policy import Policy
 from langchain_prodtest.toxiproxy.proxy import Proxy
-from langchain_prodtest.toxiproxy.toxics import TOXICS, Plan, Toxic
+from langchain_prodtest.toxiproxy.toxics import TOXICS, Connect, Plan, Toxic
 
 __all__ = ["WantedProxy", "read_plan", "read_toxic", "read_update"]
 
@@ -56,6 +56,8 @@ def read_toxic(given: Any, policy: Policy, taken: Callable[[str], object]) -> To
     if taken(toxic.name):
         raise ToxiproxyError("toxic already exists", 409)
     toxic.attributes = _read_attributes(table, toxic, policy)
+    if kind == Connect.type and toxicity != 1:
+        raise ToxiproxyError(f"{kind} acts on the listener: its toxicity can only be 1", 400)
     return toxic
 
 
@@ -70,6 +72,10 @@ def read_plan(given: Any, toxic: Toxic) -> Plan:
     plan = Plan(**numbers, shared=typed(table, "shared", bool, False))
     if plan.shared and toxic.type != "bandwidth":
         raise ToxiproxyError("only a bandwidth can be shared", 400)
+    if toxic.type == Connect.type and (plan.start or plan.ramp or plan.connections is not None):
+        raise ToxiproxyError(
+            f"{toxic.type} acts on the listener from the start: of a plan it takes duration", 400
+        )
     if plan.duration is not None and plan.ramp > plan.duration:
         raise ToxiproxyError("ramp must not be longer than duration", 400)
     return plan
