@@ -15,7 +15,9 @@ from langchain_together import ChatTogether
 from langchain_xai import ChatXAI
 from pydantic import SecretStr
 
-__all__ = ["CLIENTS", "Client"]
+from langchain_prodtest.script import Fault
+
+__all__ = ["CLIENTS", "DAMAGES", "Client"]
 
 KEY = SecretStr("sk-fake")
 
@@ -31,7 +33,8 @@ class Client(NamedTuple):
     `details`: the usage details that it passes on; `structured`: the options by which it asks for JSON as
     text; `reasoning`: whether it passes reasoning on. By status: the `errors` that it raises, and after how
     many attempts; so many `attempts` it makes when a connection is closed before the answer is whole, and
-    then raises one of `cut`, or of `cut_stream` if the stream had begun.
+    then raises one of `cut`, or of `cut_stream` if the stream had begun. By DAMAGES: what comes of each, an
+    error or "ok" and how the answer ended by its own word.
     """
 
     provider: str
@@ -39,6 +42,7 @@ class Client(NamedTuple):
     errors: Errors
     cut: tuple[str, ...]
     cut_stream: tuple[str, ...]
+    damage: Mapping[str, str]
     attempts: int = 3
     details: frozenset[str] = frozenset({"cached", "reasoning"})
     structured: Mapping[str, Any] = MappingProxyType({"method": "json_schema"})
@@ -49,6 +53,17 @@ def _errors(names: dict[int, str], tried_again: frozenset[int] = TRIED_AGAIN) ->
     return {status: (name, 3 if status in tried_again else 1) for status, name in names.items()}
 
 
+DAMAGES: dict[str, tuple[Fault, bool]] = {
+    "error event": (Fault(how="error_event", after=5), True),
+    "no finish": (Fault(how="missing", what="finish"), True),
+    "no terminal": (Fault(how="missing", what="terminal"), True),
+    "closed early": (Fault(how="clean_end", after=7, framing="close"), True),
+    "HTML for a stream": (Fault(how="html"), True),
+    "HTML": (Fault(how="html"), False),
+    "{}": (Fault(how="empty"), False),
+    "error as 200": (Fault(how="error_body"), False),
+}
+"""By name: a Fault with status 200, and whether it is put to a stream."""
 SERVER_ERRORS = (500, 502, 503, 504, 529)
 OPENAI = _errors(
     {
@@ -113,6 +128,48 @@ OPENROUTER = _errors(  # those of the server are tried for an hour: a test of th
 )
 NVIDIA = _errors(dict.fromkeys(OPENAI, "builtins.Exception"), tried_again=frozenset())
 
+SILENT = {"no finish": "ok, no end", "no terminal": "ok, stop", "closed early": "ok, no end"}
+"""What nearly all clients make of a stream that ends too early: an answer."""
+OPENAI_DAMAGE = {
+    **SILENT,
+    "error event": "openai.APIError",
+    "HTML": "builtins.ValueError",
+    "{}": "builtins.TypeError",
+    "error as 200": "builtins.ValueError",
+    "HTML for a stream": "builtins.ValueError",
+}
+RESPONSES_DAMAGE = {
+    **{name: outcome for name, outcome in OPENAI_DAMAGE.items() if name != "no finish"},
+    "no terminal": "ok, no end",
+    "HTML": "builtins.AttributeError",
+}
+GROQ_DAMAGE = {
+    **SILENT,
+    "error event": "groq.APIError",
+    "HTML": "builtins.AttributeError",
+    "{}": "builtins.TypeError",
+    "error as 200": "builtins.TypeError",
+    "HTML for a stream": "builtins.ValueError",
+}
+FIREWORKS_DAMAGE = {
+    **GROQ_DAMAGE,
+    "error event": "ok, no end",
+    "HTML for a stream": "fireworks.FireworksError",
+}
+OPENROUTER_DAMAGE = {
+    **SILENT,
+    "error event": "ok, error",
+    "HTML": "openrouter.OpenRouterDefaultError",
+    "{}": "openrouter.ResponseValidationError",
+    "error as 200": "openrouter.ResponseValidationError",
+    "HTML for a stream": "openrouter.OpenRouterDefaultError",
+}
+NVIDIA_DAMAGE = {
+    **SILENT,
+    **dict.fromkeys(("error event", "{}", "error as 200", "HTML for a stream"), "ok, no end"),
+    "HTML": "json.JSONDecodeError",
+}
+
 OPENAI_CUT = ("OpenAIConnectionError",)
 HTTPX_CUT = ("ReadError", "RemoteProtocolError")
 
@@ -167,31 +224,41 @@ def _nvidia(url: str, **options: Any) -> BaseChatModel:
 
 def _by_openai(provider: str, build: Callable[..., BaseChatModel], **special: Any) -> Client:
     """Return the row of a client that is built on OpenAI's SDK."""
-    return Client(provider, build, OPENAI, OPENAI_CUT, OPENAI_CUT, **special)
+    return Client(provider, build, OPENAI, OPENAI_CUT, OPENAI_CUT, **{"damage": OPENAI_DAMAGE, **special})
 
 
 CLIENTS: dict[str, Client] = {
     "openai": _by_openai("openai", _openai),
-    "openai-responses": _by_openai("openai", _responses),
+    "openai-responses": _by_openai("openai", _responses, damage=RESPONSES_DAMAGE),
     "azure": _by_openai("azure", _azure),
     "azure-responses": _by_openai(
-        "azure", lambda url, **options: _azure(url, use_responses_api=True, **options)
+        "azure",
+        lambda url, **options: _azure(url, use_responses_api=True, **options),
+        damage=RESPONSES_DAMAGE,
     ),
     "together": _by_openai("together", _together),
     "deepseek": _by_openai("deepseek", _deepseek, structured={"method": "json_mode"}, reasoning=True),
     "xai": _by_openai("xai", _xai, reasoning=True),
-    "groq": Client("groq", _groq, GROQ, ("APIConnectionError",), HTTPX_CUT, reasoning=True),
+    "groq": Client("groq", _groq, GROQ, ("APIConnectionError",), HTTPX_CUT, GROQ_DAMAGE, reasoning=True),
     "fireworks": Client(
         "fireworks",
         _fireworks,
         FIREWORKS,
         ("FireworksConnectionError",),
         HTTPX_CUT,
+        FIREWORKS_DAMAGE,
         details=frozenset({"cached"}),
         reasoning=True,
     ),
     "openrouter": Client(
-        "openrouter", _openrouter, OPENROUTER, HTTPX_CUT, HTTPX_CUT, attempts=1, reasoning=True
+        "openrouter",
+        _openrouter,
+        OPENROUTER,
+        HTTPX_CUT,
+        HTTPX_CUT,
+        OPENROUTER_DAMAGE,
+        attempts=1,
+        reasoning=True,
     ),
     "nvidia": Client(
         "nvidia",
@@ -199,6 +266,7 @@ CLIENTS: dict[str, Client] = {
         NVIDIA,
         ("ConnectionError", "ChunkedEncodingError"),
         ("ChunkedEncodingError",),
+        NVIDIA_DAMAGE,
         attempts=1,
         details=frozenset(),
         structured={},

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from langchain_prodtest.script import Fault, Reply, Script, ToolCall, Usage, answer_for, new_nonce
 from langchain_prodtest.wire import FakeServer
-from tests.wire.clients import CLIENTS, Client
+from tests.wire.clients import CLIENTS, DAMAGES, Client
 
 NONCE = new_nonce(7)
 QUESTION = f"Say it. {NONCE}"
@@ -247,3 +247,20 @@ def test_a_clean_early_end_is_presented_as_a_success(chat: Chat, script: Script)
     assert 0 < len(answer.text) < len(ANSWER)
     assert finish(answer) == ""
     assert len(script.calls) == 1
+
+
+def test_each_damage_with_status_200_comes_to_what_the_table_says(
+    chat: Chat, client: Client, script: Script
+) -> None:
+    found, model = {}, chat()
+    for name in client.damage:
+        script.reset()
+        fault, streamed = DAMAGES[name]
+        with script.always(fault):
+            try:
+                answer = collect(model) if streamed else model.invoke(QUESTION)
+                found[name] = f"ok, {finish(answer) or 'no end'}"
+            except Exception as error:
+                found[name] = name_of(error)
+        assert len(script.calls) == 1
+    assert found == client.damage
