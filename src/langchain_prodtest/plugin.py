@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from langchain_prodtest.marker import Options
     from langchain_prodtest.rig.items import ExperimentFile
     from langchain_prodtest.script import Script
+    from langchain_prodtest.toxiproxy.client import Toxiproxy
+    from langchain_prodtest.toxiproxy.resolve import Resolved
 
 __all__: list[str] = []
 
@@ -213,6 +215,25 @@ def lc_snapshot(snapshot: "SnapshotAssertion") -> "SnapshotAssertion":
     from langchain_prodtest.snapshots import LangChainExtension
 
     return snapshot.use_extension(LangChainExtension)
+
+
+@pytest.fixture(scope="session")
+def prodtest_toxiproxy() -> Iterator["Resolved"]:
+    """The Toxiproxy of this run: that at TOXIPROXY_URL, a toxiproxy-server on PATH, or the embedded one."""
+    from langchain_prodtest.toxiproxy.resolve import resolve
+    from langchain_prodtest.toxiproxy.undo import Watchdog
+
+    with Watchdog() as watchdog, resolve(watchdog=watchdog) as resolved:
+        yield resolved
+
+
+@pytest.fixture
+def toxiproxy(prodtest_toxiproxy: "Resolved", prodtest_network: object) -> Iterator["Toxiproxy"]:
+    """A client of it; the proxies that the test creates are removed at its end."""
+    from langchain_prodtest.toxiproxy.resolve import lend
+
+    with lend(prodtest_toxiproxy) as client:
+        yield client
 
 
 @pytest.fixture

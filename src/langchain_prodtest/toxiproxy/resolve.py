@@ -16,7 +16,7 @@ from langchain_prodtest.errors import ToxiproxyError, UsageError
 from langchain_prodtest.toxiproxy.client import Toxiproxy
 from langchain_prodtest.toxiproxy.undo import Watchdog
 
-__all__ = ["Resolved", "resolve"]
+__all__ = ["Resolved", "lend", "resolve"]
 
 _START = 15.0
 
@@ -61,6 +61,18 @@ def resolve(
         _stop(process)
         if watchdog and undo is not None:
             watchdog.done(undo)
+
+
+@contextmanager
+def lend(resolved: Resolved) -> Iterator[Toxiproxy]:
+    """Yield a client, and remove the proxies that were created meanwhile."""
+    client = resolved.client()
+    before = set(client.proxies())
+    try:
+        yield client
+    finally:
+        for name in set(client.proxies()) - before:
+            client.destroy(name)
 
 
 def _find(url: str, source: str) -> Resolved:

@@ -50,6 +50,8 @@ class Routes:
             return await handler(request, *names)
         except ToxiproxyError as error:
             return answer_error(error)
+        except OSError as error:  # Out of descriptors or memory: the next request may fare better.
+            return answer_error(ToxiproxyError(str(error), 500))
 
     def _check_token(self, request: Request) -> None:
         given = request.headers.get("authorization", "").encode("utf-8", "replace")
