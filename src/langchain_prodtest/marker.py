@@ -18,7 +18,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     addresses that the test may reach. `faults`: sets or names of the catalogue; the test runs once for each,
     with the Fault or Reply as its argument `fault`. `transparent`: the clients of `fake_providers` keep their
     production URLs, and are led to the fakes by a proxy. `auto`: what no step is scripted for is answered as
-    a helpful model would: it calls the tools it is offered, ends, and obeys schemas.
+    a helpful model would: it calls the tools it is offered, ends, and obeys schemas. `max_block`: seconds
+    that an event loop may stand still before the test fails.
     """
 
     strict: bool = True
@@ -26,6 +27,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     faults: str | list[str] = []
     transparent: bool = False
     auto: bool = False
+    max_block: float | None = None
 
 
 def read_options(item: pytest.Item) -> Options:

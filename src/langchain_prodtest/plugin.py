@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_prodtest.rig.named import is_named
+from langchain_prodtest.verdict import BLOCKS, FAKES, NETWORK, OPTIONS, PASSED, REFUSED, begin, problems
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
 
     from langchain_prodtest.fakes.chat import ScriptedChat
+    from langchain_prodtest.fakes.langsmith import FakeLangSmith
     from langchain_prodtest.fakes.providers import FakeProviders
     from langchain_prodtest.isolation.network import Network
-    from langchain_prodtest.marker import Options
     from langchain_prodtest.rig.items import ExperimentFile
     from langchain_prodtest.script import Script
     from langchain_prodtest.toxiproxy.client import Toxiproxy
@@ -33,12 +34,7 @@ __all__: list[str] = []
 # pytest's own import_plugin("socket") would warn about, or on old versions register, the stdlib's socket.
 STANDS_ON = {"socket": "pytest_socket", "syrupy": "syrupy"}
 
-NETWORK: pytest.StashKey["Network"] = pytest.StashKey()
-OPTIONS: pytest.StashKey["Options"] = pytest.StashKey()
-FAKES: pytest.StashKey[list["ScriptedChat | FakeProviders"]] = pytest.StashKey()
-PASSED = pytest.StashKey[bool]()
-REFUSED = pytest.StashKey[list[str]]()  # on a test: texts of its refused calls; on the config: of all others
-EGRESS = "prodtest_egress"  # the same texts on a report, and in the output of an xdist worker
+EGRESS = "prodtest_egress"  # texts of refused calls on a report, and in the output of an xdist worker
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -60,10 +56,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, close the network if asked to, and start to record if there is a folder."""
     config.addinivalue_line(
         "markers",
-        "prodtest(strict=True, allow_hosts=[], faults=[], transparent=False, auto=False): how the fakes "
-        "answer, what the test may reach, and which faults it goes through",
+        "prodtest(strict=True, allow_hosts=[], faults=[], transparent=False, auto=False, "
+        "max_block=None): how the fakes answer, what the test may reach, and which faults it goes through",
     )
-    if _is_asked_for(config):
+    is_closed = _is_asked_for(config)
+    if is_closed:
         network = _network(config)
         network.when = "during collection"
         closed = ExitStack()
@@ -77,7 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if folder and not _is_worker(config):
         from langchain_prodtest.results import recorder_for
 
-        config.pluginmanager.register(recorder_for(config, folder, _refused(config)), "prodtest-recorder")
+        recorder = recorder_for(config, folder, _refused(config), is_closed)
+        config.pluginmanager.register(recorder, "prodtest-recorder")
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
@@ -116,7 +114,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         item.stash[OPTIONS] = read_options(item)
     if NETWORK in item.config.stash:
-        _begin(item)
+        begin(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Watch the event loops of a test that says how long one may stand still."""
+    options = item.stash.get(OPTIONS, None)
+    if options is None or options.max_block is None:
+        return (yield)
+    from langchain_prodtest.isolation.blocking import every_loop
+
+    with every_loop(options.max_block, item.config.rootpath) as item.stash[BLOCKS]:
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -125,12 +135,12 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     try:
         result = yield
     except BaseException as error:
-        for problem in _problems(item):
+        for problem in problems(item):
             error.add_note(problem)
         raise
-    problems = _problems(item)
-    if problems:
-        pytest.fail("\n\n".join(problems), pytrace=False)
+    found = problems(item)
+    if found:
+        pytest.fail("\n\n".join(found), pytrace=False)
     return result
 
 
@@ -144,6 +154,8 @@ def pytest_runtest_makereport(
     report = yield
     if call.when == "teardown" and REFUSED in item.stash:
         setattr(report, EGRESS, item.stash[REFUSED])
+    if call.when == "teardown" and NETWORK in item.config.stash:
+        vars(report)["prodtest_opened"] = item.config.stash[NETWORK].is_open
     return report
 
 
@@ -196,17 +208,28 @@ def fake_providers(request: pytest.FixtureRequest, prodtest_network: object) -> 
     """
     from langchain_prodtest.fakes.environment import directed, redirected
     from langchain_prodtest.fakes.providers import FakeProviders
+    from langchain_prodtest.isolation.tokenizer import offline_tokenizer
     from langchain_prodtest.wire.providers import PROVIDERS
     from langchain_prodtest.wire.server import FakeServer
 
     script, options = _script(request), request.node.stash.get(OPTIONS, None)
     transparent = options is not None and options.transparent
-    with FakeServer(script, {name: name for name in PROVIDERS}, transparent=transparent) as server:
+    mounts = {name: name for name in PROVIDERS}
+    with FakeServer(script, mounts, transparent=transparent) as server, offline_tokenizer():
         urls = {name: server.url(name) for name in PROVIDERS}
         with directed(server.environment(), urls) if transparent else redirected(urls):
             providers = FakeProviders(script, urls, lambda: server.open)
             request.node.stash.setdefault(FAKES, []).append(providers)
             yield providers
+
+
+@pytest.fixture
+def fake_langsmith(prodtest_network: object) -> Iterator["FakeLangSmith"]:
+    """A LangSmith that tracing is on for and that keeps the runs: `fake_langsmith.recorded`."""
+    from langchain_prodtest.fakes.langsmith import traced
+
+    with traced() as client:
+        yield client
 
 
 @pytest.fixture
@@ -243,7 +266,7 @@ def prodtest_network(request: pytest.FixtureRequest) -> Iterator["Network"]:
     if network.is_closed:
         yield network
         return
-    _begin(request.node)
+    begin(request.node)
     with network.closed():
         yield network
 
@@ -277,39 +300,5 @@ def _network(config: pytest.Config) -> "Network":
     return config.stash.setdefault(NETWORK, Network(config.rootpath))
 
 
-def _during(item: pytest.Item) -> str:
-    return f"during {item.nodeid}"
-
-
-def _begin(item: pytest.Item) -> None:
-    """File what tries to leave under this test, and allow what its markers allow."""
-    from langchain_prodtest.isolation.policy import apply_policy
-
-    network, options = item.config.stash[NETWORK], item.stash.get(OPTIONS, None)
-    network.when = _during(item)
-    apply_policy(network, item, options.allow_hosts if options else [])
-
-
 def _refused(config: pytest.Config) -> list[str]:
     return config.stash.setdefault(REFUSED, [])
-
-
-def _problems(item: pytest.Item) -> list[str]:
-    """Return what is wrong with a test whatever its own assertions say."""
-    passed, options = item.stash.get(PASSED, False), item.stash.get(OPTIONS, None)
-    problems: list[str] = []
-    if NETWORK in item.config.stash:
-        from langchain_prodtest.isolation.attempt import describe
-
-        network = item.config.stash[NETWORK]
-        network.when = f"after {item.nodeid}"
-        attempts = network.take(_during(item))
-        problems += [describe(same, swallowed=passed) for same in attempts]
-        if problems:
-            item.stash[REFUSED] = list(problems)
-    if FAKES in item.stash and (options is None or options.strict):
-        from langchain_prodtest.fakes.strictness import complaints
-
-        for fake in item.stash[FAKES]:
-            problems += complaints(fake.journal, fake.mistakes, passed)
-    return problems

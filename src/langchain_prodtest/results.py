@@ -21,10 +21,11 @@ _BAD = ("error", "failed")
 _ENDED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
-def recorder_for(config: pytest.Config, folder: str, refused: list[str]) -> "Recorder":
+def recorder_for(config: pytest.Config, folder: str, refused: list[str], closed: bool) -> "Recorder":
     """Return the plugin that records this run; a mistake in the configuration shows before the first test.
 
-    `refused` is filled until the end with what tried to leave outside of tests.
+    `refused` is filled until the end with what tried to leave outside of tests; `closed` tells whether the
+    network is closed for the whole run.
     """
     try:
         subject = load_config(find_config(config.rootpath)).subject
@@ -45,22 +46,27 @@ def recorder_for(config: pytest.Config, folder: str, refused: list[str]) -> "Rec
         ),
         # Who gives the folder by PRODTEST_RUN writes more into it, and seals it.
         seals="PRODTEST_RUN" not in os.environ,
+        closed=closed,
     )
 
 
 class Recorder:
     """Collects reports, on the xdist controller those of all workers, and writes one Evidence at the end."""
 
-    def __init__(self, folder: Path, refused: list[str], evidence: Evidence, seals: bool) -> None:
-        self.folder, self.refused, self.evidence, self.seals = folder, refused, evidence, seals
+    def __init__(
+        self, folder: Path, refused: list[str], evidence: Evidence, seals: bool, closed: bool
+    ) -> None:
+        self.folder, self.refused, self.evidence = folder, refused, evidence
+        self.seals, self.closed = seals, closed
         self.outcomes: dict[str, str] = {}
         self.failures: dict[str, str] = {}
         self.egress: list[Finding] = []
-        self.workers_lost = 0
+        self.workers_lost = self.opened = 0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count a test by the worst of its reports."""
         self._count(report.nodeid, _outcome(report), report)
+        self.opened += getattr(report, "prodtest_opened", False)
         self.egress += [_egress(text, report.nodeid) for text in getattr(report, "prodtest_egress", ())]
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -104,7 +110,24 @@ class Recorder:
             Finding(check="tests.failed", outcome="fail", where=test, detail=text)
             for test, text in self.failures.items()
         ]
-        return [passed, *failed, *self.egress, *(_egress(text, "") for text in self.refused)]
+        egress = [*self.egress, *(_egress(text, "") for text in self.refused)]
+        return [passed, *failed, *(egress or self._no_egress())]
+
+    def _no_egress(self) -> list[Finding]:
+        """Say that nothing tried to leave, where the network was closed for all tests."""
+        if not self.closed:
+            return []
+        if self.opened:
+            return [
+                Finding(
+                    check="network.egress",
+                    outcome="unknown",
+                    detail=f"{self.opened} tests opened the network",
+                    remedy="Allow hosts instead: @pytest.mark.prodtest(allow_hosts=[...]).",
+                )
+            ]
+        told = f"nothing tried to leave in {len(self.outcomes)} tests"
+        return [Finding(check="network.egress", outcome="pass", detail=told)]
 
     def _count(self, test: str, outcome: str, report: pytest.TestReport | pytest.CollectReport) -> None:
         known = self.outcomes.get(test, _RANK[0])

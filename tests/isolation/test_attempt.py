@@ -33,7 +33,7 @@ def test_the_text_says_what_happened_where_and_what_to_do() -> None:
 
 def test_a_tracer_s_host_gets_the_remedy_for_tracing() -> None:
     last = describe([attempt("api.smith.langchain.com")], swallowed=False).splitlines()[-1]
-    assert last.startswith("Turn tracing off (LANGSMITH_TRACING=false), or allow the host")
+    assert last.startswith("Turn tracing off (LANGSMITH_TRACING=false), use the `fake_langsmith`")
 
 
 def test_several_attempts_are_counted_and_a_raised_error_is_not_called_swallowed() -> None:

@@ -151,3 +151,23 @@ def test_a_wrong_configuration_stops_the_run_before_the_first_test(
     result = run("--rootdir", str(pytester.path), "--prodtest-evidence", "out")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(['*unknown key "targit". Did you mean "target"?*'])
+
+
+def test_a_closed_network_that_nobody_tried_to_leave_is_a_finding_that_passes(
+    pytester: pytest.Pytester, run_both: Run
+) -> None:
+    pytester.makepyfile("def test_one(): pass\ndef test_two(): pass")
+    run_both("-p", "langchain_prodtest", "--prodtest-evidence", "out")
+    (finding,) = found(evidence_in(pytester.path / "out")[0], "network.egress")
+    assert (finding.outcome, finding.detail) == ("pass", "nothing tried to leave in 2 tests")
+
+
+def test_a_network_that_was_opened_is_unknown_and_one_that_was_never_closed_no_finding(
+    pytester: pytest.Pytester, run: Run
+) -> None:
+    pytester.makepyfile("import pytest\n@pytest.mark.enable_socket\ndef test_one(): pass")
+    run("-p", "langchain_prodtest", "--prodtest-evidence", "opened")
+    (finding,) = found(evidence_in(pytester.path / "opened")[0], "network.egress")
+    assert (finding.outcome, finding.detail) == ("unknown", "1 tests opened the network")
+    run("--prodtest-evidence", "inert")
+    assert found(evidence_in(pytester.path / "inert")[0], "network.egress") == []

@@ -216,3 +216,80 @@ def test_what_pytest_socket_refuses_fails_the_test_too(pytester: pytest.Pytester
     text = result.stdout.str()
     assert "A network call tried to leave the test: api.invalid\n" in text
     assert "A network call tried to leave the test: 192.0.2.1\n" in text
+
+
+def test_uvloop_is_covered_by_name(pytester: pytest.Pytester, run: Run) -> None:
+    """Its sockets and look-ups are its own: no audit event tells of them."""
+    pytester.makepyfile(
+        """
+        import asyncio, socket
+        import pytest, uvloop
+
+        async def connect(loop):
+            await loop.create_connection(asyncio.Protocol, "192.0.2.1", 443)
+
+        async def datagram(loop):
+            await loop.create_datagram_endpoint(asyncio.DatagramProtocol, remote_addr=("192.0.2.1", 53))
+
+        async def look_up(loop):
+            await loop.getaddrinfo("api.invalid", 443)
+
+        async def sock_connect(loop):
+            with socket.socket() as sock:
+                sock.setblocking(False)
+                await loop.sock_connect(sock, ("192.0.2.1", 443))
+
+        @pytest.mark.parametrize("leak", [connect, datagram, look_up, sock_connect])
+        def test_leak(leak):
+            async def main():
+                try:
+                    await leak(asyncio.get_running_loop())
+                except OSError:
+                    pass
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(main())
+
+        def test_loopback_works():
+            async def main():
+                server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
+                async with server:
+                    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+                    assert await reader.read() == b""
+                    writer.close()
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(main())
+        """
+    )
+    run("-p", "langchain_prodtest").assert_outcomes(passed=5, errors=4)
+
+
+def test_told_secrets_and_blocked_loops_fail_the_test(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(
+        """
+        import asyncio, logging, os, time
+        import pytest, tiktoken
+
+        def test_told(fake_providers):
+            logging.getLogger("app").warning("key %s", os.environ["OPENAI_API_KEY"])
+
+        async def wait(seconds):
+            time.sleep(seconds)
+
+        @pytest.mark.prodtest(max_block=0.1)
+        def test_blocked():
+            asyncio.run(wait(1))
+
+        def test_unwatched():
+            asyncio.run(wait(0.5))
+
+        def test_tokens_need_no_download(fake_providers):
+            assert len(tiktoken.encoding_for_model("gpt-4o").encode("seat")) == 4
+        """
+    )
+    result = run("-p", "langchain_prodtest")
+    result.assert_outcomes(passed=4, errors=2)
+    text = result.stdout.str()
+    assert "The provider's key was told: captured log" in text
+    assert "  WARNING" in text
+    assert "The event loop stood still for " in text
+    assert "time.sleep(seconds)" in text

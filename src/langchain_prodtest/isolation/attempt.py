@@ -73,7 +73,7 @@ def describe(attempts: Sequence[Attempt], swallowed: bool) -> str:
 def _remedy(host: str) -> str:
     allow = f'allow the host: @pytest.mark.prodtest(allow_hosts=["{host}"])'
     if host.endswith("smith.langchain.com"):
-        return f"Turn tracing off (LANGSMITH_TRACING=false), or {allow}"
+        return f"Turn tracing off (LANGSMITH_TRACING=false), use the `fake_langsmith` fixture, or {allow}"
     return f"Let the `fake_providers` fixture answer it, or {allow}"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from langchain_prodtest.isolation.frames import lines_of, packages, users_line
 
-__all__ = ["Block", "watched"]
+__all__ = ["Block", "every_loop", "watched"]
 
 CHECKS = 5  # in a row that the loop must miss, while the watching thread itself is on time
 
@@ -38,16 +38,41 @@ def watched(limit: float, root: Path) -> Iterator[list[Block]]:
     busy to run that thread on time blocks nobody here: such stretches do not count.
     """
     blocks: list[Block] = []
+    with _watcher(asyncio.get_running_loop(), limit, root, blocks):
+        yield blocks
+
+
+@contextmanager
+def every_loop(limit: float, root: Path) -> Iterator[list[Block]]:
+    """Collect what blocks any asyncio event loop that is started while the block runs, in any thread."""
+    blocks: list[Block] = []
+    run_forever = asyncio.BaseEventLoop.run_forever
+
+    def watched_run(loop: asyncio.BaseEventLoop) -> None:
+        with _watcher(loop, limit, root, blocks):
+            run_forever(loop)
+
+    asyncio.BaseEventLoop.run_forever = watched_run  # type: ignore[method-assign, assignment]
+    try:
+        yield blocks
+    finally:
+        asyncio.BaseEventLoop.run_forever = run_forever  # type: ignore[method-assign]
+
+
+@contextmanager
+def _watcher(
+    loop: asyncio.AbstractEventLoop, limit: float, root: Path, blocks: list[Block]
+) -> Iterator[None]:
     ended = threading.Event()
     watcher = threading.Thread(
         target=_watch,
-        args=(asyncio.get_running_loop(), threading.get_ident(), limit, root, blocks, ended),
+        args=(loop, threading.get_ident(), limit, root, blocks, ended),
         name="loop watch",
         daemon=True,
     )
     watcher.start()
     try:
-        yield blocks
+        yield
     finally:
         ended.set()
         watcher.join()

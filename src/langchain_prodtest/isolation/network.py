@@ -3,7 +3,7 @@
 It sees every connect, datagram and look-up of CPython's `socket` module, from any thread, whatever was
 imported or saved before. It does not see: libraries with sockets of their own (uvloop, gRPC, libcurl),
 children that are not forked, `socket.getnameinfo`, and a host name given to `connect` itself is looked up
-before the event.
+before the event. `isolation.named` covers uvloop by name.
 """
 
 import ipaddress
@@ -18,7 +18,7 @@ from typing import Any
 from langchain_prodtest.errors import ProdtestError
 from langchain_prodtest.isolation.attempt import Attempt, witness
 
-__all__ = ["EgressError", "Network"]
+__all__ = ["EgressError", "Network", "guard"]
 
 
 class EgressError(ProdtestError, ConnectionRefusedError):
@@ -55,6 +55,11 @@ class Network:
         finally:
             _closed.remove(self)
 
+    @property
+    def is_open(self) -> bool:
+        """Tell whether everything is allowed now."""
+        return self._allows_all
+
     def allow(self, hosts: Iterable[str], everything: bool = False) -> None:
         """Allow these hosts, or everything, and nothing that was allowed before."""
         self._allowed, self._allows_all = frozenset(hosts), everything
@@ -77,7 +82,11 @@ class Network:
     def check(self, event: str, args: tuple[Any, ...]) -> None:
         """Refuse the attempt that an audit event announces, unless its target is allowed."""
         __tracebackhide__ = True
-        how, host, port = _target(event, args)
+        self.refuse(*_target(event, args))
+
+    def refuse(self, how: str, host: str, port: int | None) -> None:
+        """Refuse an attempt, unless its target is allowed; a host that is empty is none of the network's."""
+        __tracebackhide__ = True
         if not host or self._allows_all or _is_local(host):
             return
         is_name = not _is_address(host)
@@ -137,6 +146,13 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     if event in _HOW:
         for network in _closed[-1:]:
             network.check(event, args)
+
+
+def guard(how: str, host: object, port: object) -> None:
+    """Refuse an attempt that has no audit event, where a Network is closed; `how` is as in an Attempt."""
+    __tracebackhide__ = True
+    for network in _closed[-1:]:
+        network.refuse(how, _text(host), _number(port))
 
 
 def _target(event: str, args: tuple[Any, ...]) -> tuple[str, str, int | None]:

@@ -1,0 +1,83 @@
+"""What is wrong with a test whatever its own assertions say."""
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from langchain_prodtest.fakes.chat import ScriptedChat
+    from langchain_prodtest.fakes.providers import FakeProviders
+    from langchain_prodtest.isolation.blocking import Block
+    from langchain_prodtest.isolation.network import Network
+    from langchain_prodtest.marker import Options
+
+__all__ = ["BLOCKS", "FAKES", "NETWORK", "OPTIONS", "PASSED", "REFUSED", "begin", "problems"]
+
+NETWORK: pytest.StashKey["Network"] = pytest.StashKey()
+OPTIONS: pytest.StashKey["Options"] = pytest.StashKey()
+FAKES: pytest.StashKey[list["ScriptedChat | FakeProviders"]] = pytest.StashKey()
+BLOCKS: pytest.StashKey[list["Block"]] = pytest.StashKey()
+PASSED = pytest.StashKey[bool]()
+REFUSED = pytest.StashKey[list[str]]()  # on a test: texts of its refused calls; on the config: of all others
+
+
+def begin(item: pytest.Item) -> None:
+    """File what tries to leave under this test, and allow what its markers allow."""
+    from langchain_prodtest.isolation.named import cover_uvloop
+    from langchain_prodtest.isolation.policy import apply_policy
+
+    network, options = item.config.stash[NETWORK], item.stash.get(OPTIONS, None)
+    network.when = _during(item)
+    cover_uvloop()
+    apply_policy(network, item, options.allow_hosts if options else [])
+
+
+def problems(item: pytest.Item) -> list[str]:
+    """Return one text for each; what was refused stays on the test for its report."""
+    return [*_egress(item), *_scripts(item), *_secrets(item), *_blocks(item)]
+
+
+def _egress(item: pytest.Item) -> list[str]:
+    if NETWORK not in item.config.stash:
+        return []
+    from langchain_prodtest.isolation.attempt import describe
+
+    network = item.config.stash[NETWORK]
+    network.when = f"after {item.nodeid}"
+    passed = item.stash.get(PASSED, False)
+    texts = [describe(same, swallowed=passed) for same in network.take(_during(item))]
+    if texts:
+        item.stash[REFUSED] = texts
+    return texts
+
+
+def _scripts(item: pytest.Item) -> list[str]:
+    options = item.stash.get(OPTIONS, None)
+    if FAKES not in item.stash or not (options is None or options.strict):
+        return []
+    from langchain_prodtest.fakes.strictness import complaints
+
+    passed = item.stash.get(PASSED, False)
+    return [text for fake in item.stash[FAKES] for text in complaints(fake.journal, fake.mistakes, passed)]
+
+
+def _secrets(item: pytest.Item) -> list[str]:
+    if FAKES not in item.stash:
+        return []
+    from langchain_prodtest.fakes.environment import KEY
+    from langchain_prodtest.isolation.secrets import told
+
+    return told(KEY, [(f"captured {name}", text) for _, name, text in item._report_sections])
+
+
+def _blocks(item: pytest.Item) -> list[str]:
+    blocks = item.stash.get(BLOCKS, [])
+    if not blocks:
+        return []
+    lines = [f"The event loop stood still for {blocks[0]}", *(f"  and for {block}" for block in blocks[1:4])]
+    remedy = "Await an asynchronous call there, or move it to asyncio.to_thread(...)."
+    return ["\n".join([*lines, f"  during {item.nodeid}", remedy])]
+
+
+def _during(item: pytest.Item) -> str:
+    return f"during {item.nodeid}"
