@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from langchain_prodtest.toxiproxy.client import Proxy, Toxiproxy
 from langchain_prodtest.toxiproxy.resolve import Resolved, resolve
@@ -28,6 +29,7 @@ PINGS = 2000
 STREAMS, EVENTS, PAUSE, LATENCY = 1000, 15, 0.2, 300
 OPEN = 200
 CALLS = 150
+PIDS: dict[str, int] = {}
 
 
 # -- peers ------------------------------------------------------------------------------------------------
@@ -141,6 +143,23 @@ def fifty_streams(proxy: Proxy) -> float:
     return child("push", proxy.listen, "50")
 
 
+def cpu_of(work: Callable[[Proxy], float]) -> Callable[[Proxy], float]:
+    """Measure the CPU ms that the server uses for a piece of work: what a busy machine does not change."""
+
+    def measure(proxy: Proxy) -> float:
+        before = cpu_seconds(PIDS[proxy.client.url])
+        work(proxy)
+        return (cpu_seconds(PIDS[proxy.client.url]) - before) * 1000
+
+    return measure
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text("latin-1").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def added_latency(proxy: Proxy) -> float:
     """µs added to the median round trip; the direct one is taken right before and after."""
     before, through, after = ping(proxy.upstream), ping(proxy.listen), ping(proxy.upstream)
@@ -205,6 +224,9 @@ def child(*arguments: str) -> float:
 MEASURES: list[tuple[str, Callable[[Proxy], float], Callable[[list[float]], float], str]] = [
     ("one stream, MB/s", one_stream, max, "at least 0.5 times"),
     ("50 streams, MB/s", fifty_streams, max, "at least 0.5 times"),
+    (f"CPU ms for {MEGABYTES} MB, one stream", cpu_of(one_stream), min, ""),
+    (f"CPU ms for {MEGABYTES} MB, 50 streams", cpu_of(fifty_streams), min, ""),
+    (f"CPU ms for {PINGS} round trips", cpu_of(lambda proxy: ping(proxy.listen)), min, ""),
     ("added p50 latency, µs", added_latency, statistics.median, "at most 1.5 times"),
     (f"{STREAMS} event streams, p99 late, ms", event_streams, min, "not falling behind"),
     (f"toxic on {OPEN} connections, slowest, ms", toxic_changes, min, "at most 50 ms"),
@@ -228,6 +250,7 @@ def main() -> None:
         address = stack.enter_context(upstream())
         running = {kind: stack.enter_context(server(kind)) for kind in kinds}
         proxies = {kind: Toxiproxy(each.url).create(address, "p") for kind, each in running.items()}
+        PIDS.update({each.url: each.process.pid for each in running.values() if each.process})
         for name, measure, best, target in MEASURES:
             found: dict[str, list[float]] = {kind: [] for kind in kinds}
             for _ in range(ROUNDS):

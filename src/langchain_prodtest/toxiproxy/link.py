@@ -19,7 +19,8 @@ from langchain_prodtest.toxiproxy.toxics import TOXICS, Chunk, Effect, End, Toxi
 
 __all__ = ["Connection", "Counts"]
 
-_READ = 32 * 1024
+_CHUNK = 32 * 1024
+_READ = 128 * 1024
 _AHEAD = 1024
 _DIAL_TIMEOUT = 10.0
 _LONGEST_NAP = 3600.0
@@ -58,7 +59,7 @@ class Link:
         """Read chunks until the end; wait while enough of them are queued."""
         while True:
             try:
-                data = await self._loop.sock_recv(self._source, _READ)
+                data = await self._loop.sock_recv(self._source, _CHUNK if self.effects else _READ)
                 end = None if data else End.EOF
             except OSError:
                 data, end = b"", End.LOST
@@ -67,7 +68,11 @@ class Link:
                 if not await self._send(data):
                     return
                 continue
-            self._chunks.append(Chunk(self._loop.time(), data, end))
+            now = self._loop.time()
+            for begin in range(0, len(data), _CHUNK):
+                self._chunks.append(Chunk(now, data[begin : begin + _CHUNK]))
+            if end is not None:
+                self._chunks.append(Chunk(now, end=end))
             self._more.set()
             if end is not None:
                 return

@@ -51,16 +51,8 @@ def resolve(
         yield _find(url, "--toxiproxy" if given else "TOXIPROXY_URL")
         return
     program = shutil.which("toxiproxy-server", path=env.get("PATH"))
-    resolved = _start_real(program, env) if program else _start_embedded(env)
-    process = resolved.process
-    assert process is not None
-    undo = watchdog.add_kill(process.pid) if watchdog else None
-    try:
+    with _start_real(program, env, watchdog) if program else _start_embedded(env, watchdog) as resolved:
         yield resolved
-    finally:
-        _stop(process)
-        if watchdog and undo is not None:
-            watchdog.done(undo)
 
 
 @contextmanager
@@ -83,43 +75,41 @@ def _find(url: str, source: str) -> Resolved:
         raise UsageError(f"the Toxiproxy given by {source} cannot be used: {error}") from None
 
 
-def _start_real(program: str, env: Mapping[str, str]) -> Resolved:
+@contextmanager
+def _start_real(program: str, env: Mapping[str, str], watchdog: Watchdog | None) -> Iterator[Resolved]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     client = Toxiproxy(f"http://127.0.0.1:{port}", timeout=1.0)
-    process = _start([program, "-host", "127.0.0.1", "-port", str(port)], env, subprocess.DEVNULL)
-    give_up = time.monotonic() + _START
-    while time.monotonic() < give_up and process.poll() is None:
-        if client.running():
-            return Resolved(client.url, "real", client.version(), process)
-        time.sleep(0.02)
-    _stop(process)
-    raise UsageError(f"{program} was started, but does not answer at {client.url}")
+    command = [program, "-host", "127.0.0.1", "-port", str(port)]
+    with _running(command, env, subprocess.DEVNULL, watchdog) as process:
+        give_up = time.monotonic() + _START
+        while not client.running():
+            if time.monotonic() >= give_up or process.poll() is not None:
+                raise UsageError(f"{program} was started, but does not answer at {client.url}")
+            time.sleep(0.02)
+        yield Resolved(client.url, "real", client.version(), process)
 
 
-def _start_embedded(env: Mapping[str, str]) -> Resolved:
-    command = [
-        sys.executable,
-        "-m",
-        "langchain_prodtest.toxiproxy",
-        "--port",
-        "0",
-        "--parent",
-        str(os.getpid()),
-    ]
-    process = _start(command, env, subprocess.PIPE)
-    assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], _START)
-    line = process.stdout.readline() if ready else ""
-    if not line:
-        _stop(process)
-        raise UsageError(f"the embedded Toxiproxy did not start: {' '.join(command)}")
-    url = line.split()[-1]
-    return Resolved(url, "embedded", Toxiproxy(url).version(), process)
+@contextmanager
+def _start_embedded(env: Mapping[str, str], watchdog: Watchdog | None) -> Iterator[Resolved]:
+    module = [sys.executable, "-m", "langchain_prodtest.toxiproxy"]
+    command = [*module, "--port", "0", "--parent", str(os.getpid())]
+    with _running(command, env, subprocess.PIPE, watchdog) as process:
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], _START)
+        line = process.stdout.readline() if ready else ""
+        if not line:
+            raise UsageError(f"the embedded Toxiproxy did not start: {' '.join(command)}")
+        url = line.split()[-1]
+        yield Resolved(url, "embedded", Toxiproxy(url).version(), process)
 
 
-def _start(command: list[str], env: Mapping[str, str], stdout: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(  # noqa: S603
+@contextmanager
+def _running(
+    command: list[str], env: Mapping[str, str], stdout: int, watchdog: Watchdog | None
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a process, have the watchdog end it should we die, and stop it at the end."""
+    process = subprocess.Popen(  # noqa: S603
         command,
         stdin=subprocess.DEVNULL,
         stdout=stdout,
@@ -128,6 +118,13 @@ def _start(command: list[str], env: Mapping[str, str], stdout: int) -> subproces
         text=True,
         start_new_session=True,
     )
+    undo = watchdog.add_kill(process.pid) if watchdog else None
+    try:
+        yield process
+    finally:
+        _stop(process)
+        if watchdog and undo is not None:
+            watchdog.done(undo)
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
