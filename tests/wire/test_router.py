@@ -29,6 +29,14 @@ def error(decision: Decision) -> str:
     return str(said(decision)["error"]["message"])
 
 
+def test_a_fault_that_a_request_cannot_have_is_a_400_that_says_so() -> None:
+    script = Script()
+    script.add(Fault(how="duplicate", after=1))
+    decision = decide(script=script)
+    assert (decision.response.status, decision.unexpected) == (400, True)
+    assert "about streams" in error(decision)
+
+
 @pytest.mark.parametrize("mount", TWO)
 def test_the_first_segment_of_the_path_is_the_provider(mount: str) -> None:
     script = Script()

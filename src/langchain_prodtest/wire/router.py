@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from langchain_prodtest.errors import UsageError, unknown_name
+from langchain_prodtest.errors import ScriptError, UsageError, unknown_name
 from langchain_prodtest.script import Reply, Request, Script, Step
 from langchain_prodtest.wire.arrival import Arrival
 from langchain_prodtest.wire.codec import Codec, Head, Rejected
@@ -86,6 +86,8 @@ class Router:
             return Decision(request, self._respond(codec, step, request), unexpected=False)
         except Rejected as rejected:
             return Decision(request, refuse(codec, rejected.status, str(rejected)), unexpected=True)
+        except ScriptError as error:  # 400 here too: a fault that this request cannot have
+            return Decision(request, refuse(codec, 400, str(error)), unexpected=True)
         except Exception as error:
             _log.exception("a fake provider could not answer %s %s", arrival.method, arrival.target)
             message = f"The fake provider failed: {type(error).__name__}: {error}"
