@@ -110,7 +110,9 @@ def fakes() -> None:
 
 
 @fakes.command("serve")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address to listen on.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address; off loopback with --token only."
+)
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port (default: a free one).")
 @click.option("--script", type=click.Path(path_type=Path), help="What is answered, as TOML or JSON.")
 @click.option("--journal", type=click.Path(path_type=Path), help="Append each call to this file as NDJSON.")
@@ -121,9 +123,12 @@ def fakes() -> None:
 )
 @click.option("--tls", is_flag=True, help="Speak TLS on the port, and print whom to trust.")
 @click.option("--unix", type=click.Path(path_type=Path), help="Listen on this UNIX socket instead of a port.")
+@click.option(
+    "--token", default="", envvar="PRODTEST_TOKEN", show_envvar=True, help="What the control API asks for."
+)
 def fakes_serve(
     host: str, port: int, script: Path | None, journal: Path | None, transparent: bool, tls: bool,
-    unix: Path | None,
+    unix: Path | None, token: str,
 ) -> int:  # fmt: skip
     """Serve the fake providers until Ctrl-C."""
     from langchain_prodtest.wire.providers import PROVIDERS
@@ -132,7 +137,8 @@ def fakes_serve(
 
     mounts = {name: name for name in PROVIDERS}
     rules = [] if script is None else read_rules(script, mounts)
-    serve(host, port, mounts, journal, click.echo, rules=rules, transparent=transparent, tls=tls, unix=unix)
+    options = {"transparent": transparent, "tls": tls}
+    serve(host, port, mounts, journal, click.echo, rules=rules, unix=unix, token=token, **options)
     return 0
 
 

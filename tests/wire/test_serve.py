@@ -1,5 +1,6 @@
 """Fake providers in the foreground: announced, journalled, ended by a signal."""
 
+import itertools
 import json
 import os
 import re
@@ -15,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from langchain_prodtest.errors import UsageError
-from langchain_prodtest.script import answer_for, new_nonce
-from langchain_prodtest.wire.serve import serve
+from langchain_prodtest.script import Call, answer_for, new_nonce
+from langchain_prodtest.wire.serve import _Journalled, serve
 
 MOUNTS = {"openai": "openai", "backup": "openai"}
 PROGRAM = f"""
@@ -146,3 +147,37 @@ def test_a_script_file_answers_and_a_bad_one_never_opens_the_port(tmp_path: Path
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert f'{script} [rule 1] [always]: unknown key "statsu". Did you mean "status"?' in done.stderr
+
+
+def test_the_journal_file_has_the_calls_of_every_scope_and_memory_the_last_ones(tmp_path: Path) -> None:
+    journal = tmp_path / "calls.ndjson"
+    token = "0123456789abcdef"
+    command = [sys.executable, "-m", "langchain_prodtest.cli", "fakes", "serve", "--host", "0.0.0.0"]
+    env = os.environ | {"PRODTEST_TOKEN": token}
+    with subprocess.Popen(
+        [*command, "--journal", str(journal)], env=env, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1].replace("0.0.0.0", "127.0.0.1")
+        body = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'
+        for key in ("any", "any@one", "any@two"):
+            request = urllib.request.Request(
+                f"{url}/chat/completions", body, {"authorization": f"Bearer {key}"}
+            )
+            urllib.request.urlopen(request, timeout=10).close()
+        control = url.removesuffix("/openai/v1") + "/_prodtest/calls"
+        headers = {"authorization": f"Bearer {token}", "x-prodtest-scope": "one"}
+        with urllib.request.urlopen(urllib.request.Request(control, headers=headers), timeout=10) as answer:
+            assert len(answer.read().splitlines()) == 1
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+    assert [json.loads(line)["id"] for line in journal.read_text().splitlines()] == [1, 2, 3]
+
+
+def test_memory_keeps_the_last_calls_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("langchain_prodtest.wire.serve.KEPT", 3)
+    script = _Journalled(None, itertools.count(1))
+    for number in range(5):
+        script.record(Call(provider="openai", id=0, model=str(number)))
+    assert [call.model for call in script.calls] == ["2", "3", "4"]
+    assert [call.id for call in script.calls] == [3, 4, 5]

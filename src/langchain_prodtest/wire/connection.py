@@ -6,8 +6,10 @@ import struct
 from typing import Protocol, cast
 
 from langchain_prodtest.measure import now
-from langchain_prodtest.script import ClosedBy, Request
+from langchain_prodtest.script import Call, ClosedBy, Request, Script
 from langchain_prodtest.wire.arrival import Arrival, Limits, Reader
+from langchain_prodtest.wire.codec import Rejected
+from langchain_prodtest.wire.control import PREFIX, Control
 from langchain_prodtest.wire.exchange import Exchange, call_of
 from langchain_prodtest.wire.framing import CONTINUE, frame
 from langchain_prodtest.wire.front import Front, inside
@@ -31,21 +33,29 @@ class Stoppable(Protocol):
 class Traffic:
     """What is going on at one server: its connections and the exchanges that are open."""
 
-    def __init__(self, router: Router, limits: Limits, keep_alive: bool, front: Front | None = None) -> None:
-        self.router, self.limits, self.keep_alive, self.front = router, limits, keep_alive, front
+    def __init__(self, router: Router, limits: Limits, keep_alive: bool) -> None:
+        self.router, self.limits, self.keep_alive = router, limits, keep_alive
+        self.front: Front | None = None
+        self.control: Control | None = None
         self.connections: set[Stoppable] = set()
-        self.open: dict[Exchange, Request] = {}
+        self.open: dict[Exchange, Script] = {}
         self.peak = 0
 
-    def begin(self, exchange: Exchange) -> None:
-        """Count an exchange as open."""
-        self.open[exchange] = exchange.decision.request
+    def begin(self, exchange: Exchange, script: Script) -> None:
+        """Count an exchange as open; `script` is the one that was asked."""
+        self.open[exchange] = script
         self.peak = max(self.peak, len(self.open))
 
     def end(self, exchange: Exchange, closed_by: ClosedBy | None = None) -> None:
         """Write an exchange to the journal, and only then count it as open no more: a reader misses none."""
-        self.router.script.record(exchange.stop(closed_by))
+        self.record(exchange.stop(closed_by), self.open[exchange])
         del self.open[exchange]
+
+    def record(self, call: Call, script: Script | None = None) -> None:
+        """Write a finished exchange to the journal."""
+        (script or self.router.script).record(call)
+        if self.control is not None:
+            self.control.count(call)
 
 
 class Connection(asyncio.Protocol):
@@ -60,6 +70,7 @@ class Connection(asyncio.Protocol):
         self._traffic, self._loop, self._mount = traffic, loop, mount
         self._reader = Reader(traffic.limits, traffic.keep_alive)
         self._exchange: Exchange | None = None
+        self._steering: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -69,7 +80,7 @@ class Connection(asyncio.Protocol):
         mount = self._refused()
         if mount is not None:
             request = Request(provider=mount, operation="", received=now())
-            self._traffic.router.script.record(call_of(request, closed_by="fault"))
+            self._traffic.record(call_of(request, closed_by="fault"))
             self._reset()
             return
         self._transport.set_write_buffer_limits(high=1, low=0)  # "paused" means: the socket has not taken all
@@ -78,7 +89,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Read on; answer what has arrived whole."""
         self._reader.feed(data)
-        if self._exchange is None:
+        if self._exchange is None and self._steering is None:
             if self._reader.expects:
                 self._reader.expects = False
                 self._transport.write(CONTINUE)
@@ -93,6 +104,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._leave("client")
+        if self._steering is not None:
+            self._steering.cancel()
         self._stop_deadline()
         self._traffic.connections.discard(self)
 
@@ -117,7 +130,16 @@ class Connection(asyncio.Protocol):
             return
         self._stop_deadline()
         arrival = self._led(self._reader.arrived.popleft())
-        decision = self._traffic.router.decide(arrival)
+        router, control = self._traffic.router, self._traffic.control
+        if control is not None and arrival.rejected is None:
+            if arrival.target.startswith(PREFIX):
+                self._steering = self._loop.create_task(self._steer(control, arrival))
+                return
+            try:
+                router = control.scopes.of(arrival)
+            except Rejected as rejected:
+                arrival = arrival._replace(rejected=rejected)
+        decision = router.decide(arrival)
         writes = frame(decision.response, keep_alive=arrival.keep, chunks=arrival.chunks)
 
         def done(last: bytes) -> None:
@@ -127,8 +149,16 @@ class Connection(asyncio.Protocol):
             self._after(decision.response.ending, arrival.keep, lingers=arrival.rejected is not None)
 
         self._exchange = Exchange(decision, writes, self._transport, self._loop, done)
-        self._traffic.begin(self._exchange)
+        self._traffic.begin(self._exchange, router.script)
         self._exchange.play()
+
+    async def _steer(self, control: Control, arrival: Arrival) -> None:
+        response = await control.answer(arrival, len(self._traffic.open))
+        self._steering = None
+        if not self._transport.is_closing():
+            for write in frame(response, keep_alive=arrival.keep, chunks=arrival.chunks):
+                self._transport.write(write.data)
+            self._after(response.ending, arrival.keep, lingers=False)
 
     def _led(self, arrival: Arrival) -> Arrival:
         """Return the arrival with a mount in its path, where it named a host instead."""

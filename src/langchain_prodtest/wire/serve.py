@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.script import Call, Script
-from langchain_prodtest.wire.scripts import Rule, add_rules
+from langchain_prodtest.wire.scripts import Rule
 from langchain_prodtest.wire.server import FakeServer
 
-__all__ = ["serve"]
+__all__ = ["KEPT", "serve"]
+
+KEPT = 10_000  # calls of a scope that the control API can still tell
 
 
 def serve(
@@ -33,23 +35,27 @@ def serve(
     transparent: bool = False,
     tls: bool = False,
     unix: Path | None = None,
+    token: str = "",
 ) -> None:
     """Answer as the providers in `mounts` until SIGINT or SIGTERM; call it from the main thread.
 
     Requests are answered by `rules`, else with the default answer to their nonce. Each finished exchange is
     appended to `journal` as one line of JSON. Once the port is open, `announce` is called with one line per
     provider; if `transparent`, with the environment as lines for a shell, the last of which is `# ready`;
-    with `tls`, with both.
+    with `tls`, with both. The control API is open, and asks for `token` if there is one.
     UsageError: as FakeServer, and a journal that cannot be written.
     """
     with ExitStack() as stack:
         told = stack.enter_context(_signals(signal.SIGINT, signal.SIGTERM))
-        script = _Journalled(None if journal is None else stack.enter_context(_appended(journal)))
-        add_rules(rules, script, stack)
+        file = None if journal is None else stack.enter_context(_appended(journal))
+        numbers = itertools.count(1)
+
+        def new() -> Script:
+            return _Journalled(file, numbers)
+
+        options: dict[str, Any] = {"transparent": transparent, "tls": tls, "unix": unix, "token": token}
         server = stack.enter_context(
-            FakeServer(
-                script, mounts, host, port, transparent=transparent, tls=tls, unix=unix, loop=_fastest_loop()
-            )
+            FakeServer(new(), mounts, host, port, scopes=new, rules=rules, loop=_fastest_loop(), **options)
         )
         lines = [] if transparent else _urls(server, mounts)
         for line in [*lines, *(_environment(server) if transparent or tls else [])]:
@@ -67,14 +73,16 @@ def _environment(server: FakeServer) -> list[str]:
 
 
 class _Journalled(Script):
-    """A Script that keeps its journal in a file instead of memory."""
+    """A Script that keeps its whole journal in a file, and the last calls in memory for the control API."""
 
-    def __init__(self, file: BinaryIO | None) -> None:
+    def __init__(self, file: BinaryIO | None, numbers: Iterator[int]) -> None:
         super().__init__()
-        self._file = file
-        self._numbers = itertools.count(1)
+        self._file, self._numbers = file, numbers
 
     def record(self, call: Call) -> None:
+        super().record(call)
+        with self._lock:
+            del self._calls[:-KEPT]
         if self._file is not None:
             line = msgspec.json.encode(msgspec.structs.replace(call, id=next(self._numbers)))
             self._file.write(line + b"\n")

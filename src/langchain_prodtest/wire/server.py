@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,14 +13,18 @@ from langchain_prodtest.errors import UsageError, unknown_name
 from langchain_prodtest.script import Request, Script
 from langchain_prodtest.wire.arrival import Limits
 from langchain_prodtest.wire.connection import Connection, Traffic
+from langchain_prodtest.wire.control import Control
 from langchain_prodtest.wire.front import Front
 from langchain_prodtest.wire.router import Router
+from langchain_prodtest.wire.scopes import Scopes
+from langchain_prodtest.wire.scripts import Rule
 from langchain_prodtest.wire.tls import Authority
 from langchain_prodtest.wire.tunnel import Tunnel
 
 __all__ = ["FakeServer", "Limits"]
 
 _BACKLOG = 1024
+_TOKEN = 16
 _TURNS = 10  # of the loop, in which a connection just accepted shows up, and closed transports end
 
 
@@ -39,6 +43,9 @@ class FakeServer:
     The Script is asked in the server's thread, so its `default` must not block. A Fault `refuse` strikes the
     next connection, whichever of the mounts it is for. A client that closes its sending side has left.
 
+    `scopes` makes the Script of a scope, and with that opens the control API (see `control`); each scope
+    begins with `rules`. A host that is not loopback needs a `token`, which the control API then asks for.
+
     UsageError: an unknown provider, a host that is not loopback, or an address that cannot be had.
     """
 
@@ -53,10 +60,13 @@ class FakeServer:
         transparent: bool = False,
         tls: bool = False,
         unix: Path | None = None,
+        scopes: Callable[[], Script] | None = None,
+        rules: Sequence[Rule] = (),
+        token: str = "",
         limits: Limits = Limits(),  # noqa: B008 - frozen
         loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop,
     ) -> None:
-        _require_loopback(host)
+        _require_loopback(host, token)
         if not 0 <= port <= 65535:
             raise UsageError(f"a port is 0 (any that is free) to 65535, not {port}")
         if transparent and (tls or unix):
@@ -64,6 +74,9 @@ class FakeServer:
         self._mounts = {"openai": "openai"} if mounts is None else mounts
         self._router = Router(script, self._mounts)
         self._traffic = Traffic(self._router, limits, keep_alive)
+        every = Scopes(self._router, self._mounts, rules, scopes or Script)
+        if scopes is not None:
+            self._traffic.control = Control(every, token)
         self._transparent, self._tls, self._unix = transparent, tls, unix
         self._authority: Authority | None = None
         self._host, self._port = host, port
@@ -101,7 +114,7 @@ class FakeServer:
     @property
     def open(self) -> list[Request]:
         """The requests whose exchange is not finished."""
-        return list(self._traffic.open.values())
+        return [exchange.decision.request for exchange in list(self._traffic.open)]
 
     @property
     def peak(self) -> int:
@@ -188,12 +201,15 @@ class FakeServer:
         self.stop()
 
 
-def _require_loopback(host: str) -> None:
+def _require_loopback(host: str, token: str) -> None:
+    if token and len(token) < _TOKEN:
+        raise UsageError(f"a token has at least {_TOKEN} characters; make one with `openssl rand -hex 16`")
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = False
-    if not loopback:
+    if not loopback and not token:
         raise UsageError(
-            f'fake providers listen on loopback only, not on "{host}": they answer anyone. Use 127.0.0.1.'
+            f'fake providers listen on loopback only, not on "{host}": they answer anyone. '
+            "Use 127.0.0.1, or give a token that their control asks for."
         )

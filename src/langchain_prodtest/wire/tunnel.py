@@ -73,7 +73,7 @@ class Tunnel(asyncio.Protocol):
             )  # fmt: skip
         except ssl.SSLError:
             request = Request(provider=mount, operation="connect", headers={"host": host}, received=now())
-            self._traffic.router.script.record(call_of(request, closed_by="client", unexpected=True))
+            self._traffic.record(call_of(request, closed_by="client", unexpected=True))
             self._forget()
         except OSError:
             self._forget()
