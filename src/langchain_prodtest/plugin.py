@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from langchain_prodtest.fakes.providers import FakeProviders
     from langchain_prodtest.isolation.network import Network
     from langchain_prodtest.rig.items import ExperimentFile
-    from langchain_prodtest.script import Script
     from langchain_prodtest.toxiproxy.client import Toxiproxy
     from langchain_prodtest.toxiproxy.resolve import Resolved
 
@@ -193,9 +192,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def fake_chat(request: pytest.FixtureRequest, prodtest_network: object) -> "ScriptedChat":
     """A chat model that answers what `fake_chat.script(...)` says; strict at the end of the test."""
     from langchain_prodtest.fakes.chat import ScriptedChat
+    from langchain_prodtest.fixtures import script_for
 
     model = ScriptedChat()
-    model.journal.default = _script(request).default
+    model.journal.default = script_for(request.node.stash.get(OPTIONS, None)).default
     request.node.stash.setdefault(FAKES, []).append(model)
     return model
 
@@ -206,21 +206,11 @@ def fake_providers(request: pytest.FixtureRequest, prodtest_network: object) -> 
 
     With `@pytest.mark.prodtest(transparent=True)` the clients keep their production URLs.
     """
-    from langchain_prodtest.fakes.environment import directed, redirected
-    from langchain_prodtest.fakes.providers import FakeProviders
-    from langchain_prodtest.isolation.tokenizer import offline_tokenizer
-    from langchain_prodtest.wire.providers import PROVIDERS
-    from langchain_prodtest.wire.server import FakeServer
+    from langchain_prodtest.fixtures import served
 
-    script, options = _script(request), request.node.stash.get(OPTIONS, None)
-    transparent = options is not None and options.transparent
-    mounts = {name: name for name in PROVIDERS}
-    with FakeServer(script, mounts, transparent=transparent) as server, offline_tokenizer():
-        urls = {name: server.url(name) for name in PROVIDERS}
-        with directed(server.environment(), urls) if transparent else redirected(urls):
-            providers = FakeProviders(script, urls, lambda: server.open)
-            request.node.stash.setdefault(FAKES, []).append(providers)
-            yield providers
+    with served(request.node.stash.get(OPTIONS, None)) as providers:
+        request.node.stash.setdefault(FAKES, []).append(providers)
+        yield providers
 
 
 @pytest.fixture
@@ -269,17 +259,6 @@ def prodtest_network(request: pytest.FixtureRequest) -> Iterator["Network"]:
     begin(request.node)
     with network.closed():
         yield network
-
-
-def _script(request: pytest.FixtureRequest) -> "Script":
-    from langchain_prodtest.script import Script
-
-    options = request.node.stash.get(OPTIONS, None)
-    if options is None or not options.auto:
-        return Script()
-    from langchain_prodtest.wire.auto import auto
-
-    return Script(default=auto)
 
 
 def _is_asked_for(config: pytest.Config) -> bool:

@@ -1,0 +1,39 @@
+"""What the plugin's fixtures build: it takes a script, a server and an environment together."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from langchain_prodtest.marker import Options
+from langchain_prodtest.script import Script
+
+if TYPE_CHECKING:
+    from langchain_prodtest.fakes.providers import FakeProviders
+
+__all__ = ["script_for", "served"]
+
+
+def script_for(options: Options | None) -> Script:
+    """Return an empty Script; with the option `auto` its default is a model that helps itself."""
+    if options is None or not options.auto:
+        return Script()
+    from langchain_prodtest.wire.auto import auto
+
+    return Script(default=auto)
+
+
+@contextmanager
+def served(options: Options | None) -> Iterator["FakeProviders"]:
+    """Serve every provider, and lead clients there, by base URL or (option `transparent`) by proxy."""
+    from langchain_prodtest.fakes.environment import directed, redirected
+    from langchain_prodtest.fakes.providers import FakeProviders
+    from langchain_prodtest.isolation.tokenizer import offline_tokenizer
+    from langchain_prodtest.wire.providers import PROVIDERS
+    from langchain_prodtest.wire.server import FakeServer
+
+    script, transparent = script_for(options), options is not None and options.transparent
+    mounts = {name: name for name in PROVIDERS}
+    with FakeServer(script, mounts, transparent=transparent) as server, offline_tokenizer():
+        urls = {name: server.url(name) for name in PROVIDERS}
+        with directed(server.environment(), urls) if transparent else redirected(urls):
+            yield FakeProviders(script, urls, lambda: server.open)
