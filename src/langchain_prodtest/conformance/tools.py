@@ -1,13 +1,14 @@
 """Tools: they run once, never on cut arguments, and not for ever."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 from langchain_prodtest.conformance.manners import OUTAGES, Manners, fail, named
 from langchain_prodtest.conformance.samples import has_tool_result, written
-from langchain_prodtest.script import Fault, Reply
+from langchain_prodtest.script import Fault, Reply, Request, ToolCall
 
 if TYPE_CHECKING:
     from langchain_prodtest.conformance.trial import Trial
@@ -24,7 +25,7 @@ class ToolTests(Manners):
         self._needs_streaming(trial)
         call = self._needs_tool(trial)
         cut = Fault(how="clean_end", after=2 + (len(written(call.args)) - missing) // 4)
-        trial.providers.journal.default = lambda request: Reply(tool_calls=[call])
+        trial.providers.journal.default = self._once(call)
         with trial.providers.journal.always(cut):
             got = trial.stream()
         if got.tools:
@@ -38,9 +39,7 @@ class ToolTests(Manners):
     def test_a_tool_runs_once_though_the_next_call_fails(self, trial: "Trial", fault: Fault) -> None:
         """The model call after a tool fails once; trying again does not run the tool again."""
         call = self._needs_tool(trial)
-        trial.providers.journal.default = lambda request: (
-            self.reply(request) if has_tool_result(request.messages) else Reply(tool_calls=[call])
-        )
+        trial.providers.journal.default = self._once(call)
         trial.providers.journal.add(Reply(tool_calls=[call]), fault, then_default=True)
         got = trial.invoke()
         repeated = [text for text, times in Counter(got.tools).items() if times > 1]
@@ -63,3 +62,9 @@ class ToolTests(Manners):
                 "Limit it: ModelCallLimitMiddleware(run_limit=...), or recursion_limit in the config.",
             )
         self._in_time(got, "the model called a tool each time")
+
+    def _once(self, call: ToolCall) -> Callable[[Request], Reply]:
+        """Return a model that calls a tool, and answers when that has answered."""
+        return lambda request: (
+            self.reply(request) if has_tool_result(request.messages) else Reply(tool_calls=[call])
+        )
