@@ -25,6 +25,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 NAMES = ["a", "b", "c"]
 TOXIC_NAMES = ["", "x", "y"]
@@ -406,7 +407,7 @@ def crash(seed: int, inputs: int) -> int:
                     print(f"seed {seed}: {options} does not answer after {sent} inputs")
                     return 1
             for name in json.loads(Server(server.process, server.port).call("GET", "/proxies", None)[1]):
-                Server(server.process, server.port).call("DELETE", f"/proxies/{name}", None)
+                Server(server.process, server.port).call("DELETE", f"/proxies/{quote(name, safe='')}", None)
             time.sleep(1)
             after, memory = server.descriptors(), server.memory()
             mode = options[0] if options else "default"
