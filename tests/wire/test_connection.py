@@ -5,6 +5,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -471,3 +472,11 @@ def test_random_and_damaged_bytes_do_not_stop_the_server(server: FakeServer, scr
         client.socket.close()
     assert Client(server).send(post(WHOLE)).all().startswith(b"HTTP/1.1 200")
     wait_until(lambda: server.open == [])
+
+
+def test_a_client_that_stops_reading_is_closed(server: FakeServer, script: Script) -> None:
+    script.add(Reply("x" * 20_000_000))  # more than any socket takes
+    before = len([*Path("/proc/self/fd").iterdir()])
+    Client(server, receive_buffer=2048).send(post(WHOLE))
+    assert [call.closed_by for call in script.wait_for(1, 20)] == ["client"]
+    wait_until(lambda: len([*Path("/proc/self/fd").iterdir()]) <= before + 1)

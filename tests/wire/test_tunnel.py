@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from langchain_prodtest.errors import UsageError
 from langchain_prodtest.script import Fault, Match, Reply, Script
 from langchain_prodtest.wire import FakeServer, Limits
 
-LIMITS = Limits(head_bytes=4096, body_bytes=100_000, seconds=0.5)
+LIMITS = Limits(head_bytes=4096)
+HASTY = Limits(seconds=0.5)
+PATIENT = Limits(seconds=3)  # long enough for a handshake on a busy machine
 CONNECT = b"CONNECT api.openai.com:443 HTTP/1.1\r\nHost: api.openai.com:443\r\n\r\n"
 GET = b"GET /v1/models HTTP/1.1\r\nhost: api.openai.com\r\n\r\n"
 LONG = Reply("word " * 20_000)
@@ -180,29 +182,36 @@ def test_a_refusal_for_one_mount_leaves_the_tunnel_to_another(server: FakeServer
     assert [step for _, step in script.leftover] == [Fault(how="refuse")]
 
 
+@pytest.mark.parametrize("loop", LOOPS, ids=["asyncio", "uvloop"])
 @pytest.mark.parametrize(
     "sent",
     [b"", b"C", b"CONNECT api.openai.com", b"GET /openai", CONNECT, CONNECT + b"\x16\x03"],
     ids=["nothing", "C", "half a CONNECT", "half a GET", "no TLS", "too early"],
 )
-def test_a_stuck_peer_is_closed_and_leaves_no_descriptor(server: FakeServer, sent: bytes) -> None:
-    before = descriptors()
-    peers = [connect(server) for _ in range(5)]
-    for peer in peers:
-        peer.sendall(sent)
-    for peer in peers:
-        received(peer)
-        peer.close()
-    wait_until(lambda: descriptors() <= before)
+def test_a_stuck_peer_is_closed_and_leaves_no_descriptor(
+    script: Script, loop: Callable[[], asyncio.AbstractEventLoop], sent: bytes
+) -> None:
+    with FakeServer(script, transparent=True, limits=HASTY, loop=loop) as server:
+        before = descriptors()
+        peers = [connect(server) for _ in range(5)]
+        for peer in peers:
+            peer.sendall(sent)
+        for peer in peers:
+            received(peer)
+            peer.close()
+        wait_until(lambda: descriptors() <= before)
 
 
-def test_a_peer_stuck_in_the_handshake_or_never_closing_leaves_no_descriptor(server: FakeServer) -> None:
-    before = descriptors()
-    stuck = connect(server)
-    open_tunnel(server, stuck)
-    with closing(stuck), connect(server) as peer, secured(server, peer) as inside:
-        inside.sendall(GET)
-        wait_until(lambda: descriptors() <= before + 2)  # ours alone; the server has closed its ends
+@pytest.mark.parametrize("loop", LOOPS, ids=["asyncio", "uvloop"])
+def test_a_peer_that_never_closes_leaves_no_descriptor(
+    script: Script, loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    with FakeServer(script, transparent=True, limits=PATIENT, loop=loop) as server:
+        before = descriptors()
+        with connect(server) as peer, secured(server, peer) as inside:
+            inside.sendall(GET)
+            assert [call.status for call in script.wait_for(1)] == [200]
+            wait_until(lambda: descriptors() <= before + 1)  # ours alone; the server has closed its end
 
 
 def test_stopping_ends_tunnels_in_every_state(script: Script) -> None:

@@ -111,11 +111,13 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Hold the exchange: the socket takes no more."""
+        self._watch()
         if self._exchange is not None:
             self._exchange.paused = True
 
     def resume_writing(self) -> None:
         """Let the exchange go on: the socket has taken everything."""
+        self._stop_deadline()
         if self._exchange is not None:
             self._exchange.paused = False
             self._exchange.play()
@@ -184,6 +186,8 @@ class Connection(asyncio.Protocol):
                 self._expect_request()
         else:
             self._transport.close()
+            if self._transport.get_write_buffer_size():
+                self._watch()
 
     def _refused(self) -> str | None:
         if self._mount is None:
@@ -198,6 +202,18 @@ class Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
         self._transport.abort()
+
+    def _watch(self) -> None:
+        """Close the connection of a client that for a whole while reads nothing of what waits for it."""
+        size = self._transport.get_write_buffer_size()
+
+        def look() -> None:
+            if self._transport.get_write_buffer_size() == size:
+                self._transport.abort()
+            else:
+                self._watch()
+
+        self._deadline = self._loop.call_later(self._traffic.limits.seconds, look)
 
     def _expect_request(self) -> None:
         self._deadline = self._loop.call_later(self._traffic.limits.seconds, self._transport.abort)
