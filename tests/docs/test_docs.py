@@ -34,12 +34,27 @@ def test_the_tutorial_works_when_pasted(tmp_path: Path) -> None:
     assert "  GO   registry.example/app@sha256:2222" in said[4]
 
 
-def test_the_page_on_transparent_fakes_works_when_pasted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("page", "says"),
+    [
+        (
+            "transparent.md",
+            [
+                "Within 30 days.",
+                "[no-nonce] w00 w01 w02 w03 w04",
+                "exit code 0",
+                "anthropic attempt 1 status 529 closed by server",
+                "anthropic attempt 2 status 200 closed by server",
+                "anthropic attempt 1 status 200 closed by fault",
+            ],
+        ),
+        ("serving.md", ['{"rules":1}429', "200", "2", "0"]),
+    ],
+)
+def test_a_page_on_served_fakes_works_when_pasted(tmp_path: Path, page: str, says: list[str]) -> None:
     """All shell blocks, in one shell that has no network and takes all it started with it when it ends."""
-    blocks = re.findall(
-        r"^```bash\n(.*?)^```", (ROOT / "docs/transparent.md").read_text("utf-8"), re.M | re.S
-    )
-    assert len(blocks) == 4
+    blocks = re.findall(r"^```bash\n(.*?)^```", (ROOT / "docs" / page).read_text("utf-8"), re.M | re.S)
+    assert blocks
     isolated = ["unshare", "--net", "--pid", "--fork", "--kill-child", "bash", "-euo", "pipefail", "-c"]
     env = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
@@ -47,14 +62,7 @@ def test_the_page_on_transparent_fakes_works_when_pasted(tmp_path: Path) -> None
         cwd=tmp_path, env=env, text=True, capture_output=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
-        "Within 30 days.",
-        "[no-nonce] w00 w01 w02 w03 w04",
-        "exit code 0",
-        "anthropic attempt 1 status 529 closed by server",
-        "anthropic attempt 2 status 200 closed by server",
-        "anthropic attempt 1 status 200 closed by fault",
-    ]
+    assert done.stdout.splitlines() == says
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
