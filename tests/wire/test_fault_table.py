@@ -22,6 +22,7 @@ from langchain_perplexity import ChatPerplexity
 from pydantic import SecretStr
 
 from langchain_prodtest.script import Fault, Script, answer_for, new_nonce
+from langchain_prodtest.steps import Framing
 from langchain_prodtest.wire import FakeServer
 
 QUESTION = f"Say it. {new_nonce(7)}"
@@ -320,3 +321,20 @@ def test_what_a_stream_has_no_event_for_cannot_be_left_out(bench: Bench, what: s
             "EMPTY",
         )
     assert [(call.status, call.unexpected) for call in bench.script.wait_for(1)] == [(400, True)]
+
+
+@pytest.mark.parametrize(
+    ("framing", "expected", "attempts"),
+    [
+        ("length", "langchain_openai.OpenAIConnectionError", 3),
+        ("chunked", "langchain_openai.OpenAIConnectionError", 3),
+        ("close", "json.JSONDecodeError", 1),
+    ],
+)
+def test_whether_a_cut_body_is_tried_again_depends_on_its_framing(
+    bench: Bench, framing: Framing, expected: str, attempts: int
+) -> None:
+    bench.script.reset()
+    with bench.script.always(Fault(how="eof", after_bytes=99, framing=framing)):
+        assert outcome(lambda: bench.model("openai", PATIENCE).invoke(QUESTION)) == expected
+    assert len(bench.script.wait_for(attempts)) == attempts
