@@ -15,6 +15,7 @@ from typing import Any
 
 from langchain_prodtest.wire.hints import Hints
 from langchain_prodtest.wire.pattern import matching
+from langchain_prodtest.wire.readable import readable
 from langchain_prodtest.wire.validity import canonical, referred, valid
 
 __all__ = ["example"]
@@ -49,10 +50,17 @@ class _Impossible(Exception):  # noqa: N818 - a turn of the search
 
 
 def example(schema: Any, hints: Hints, seed: int = 0) -> Any:
-    """Return a value that obeys `schema`; the same for the same schema, prompt and seed."""
-    maker = _Maker(schema, hints, Random(seed))
+    """Return a value that obeys `schema`; the same for the same schema, prompt and seed.
+
+    Keywords that are malformed are not looked at.
+    """
     try:
-        return maker.make(schema, 0, "")
+        root = readable(schema)
+    except RecursionError:
+        return {}
+    maker = _Maker(root, hints, Random(seed))
+    try:
+        return maker.make(root, 0, "")
     except (_Impossible, RecursionError):
         return maker.last
 
