@@ -172,7 +172,7 @@ def test_a_reset_inside_the_tunnel_is_one_of_tcp(server: FakeServer, script: Scr
         except (
             ConnectionError,
             ssl.SSLEOFError,
-        ):  # a send fails only where a reset came first, and takes it up
+        ):  # a send fails where a reset came first
             reset = True
         else:
             reset = received(raw).endswith(b"<reset>")  # what comes before it are TLS session tickets
