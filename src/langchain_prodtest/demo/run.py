@@ -77,7 +77,7 @@ def _run_examples(stage: Stage) -> None:
     folder = bundled("examples")
     command = [
         sys.executable, "-m", "pytest", "-p", "langchain_prodtest", "-q", "-p", "no:cacheprovider",
-        "--rootdir", str(folder), "-c", os.devnull, str(folder),
+        "--rootdir", str(folder), "-c", os.devnull, "--confcutdir", str(folder), str(folder),
     ]  # fmt: skip
     done = subprocess.run(  # noqa: S603
         command, capture_output=True, text=True, timeout=300, check=False,
