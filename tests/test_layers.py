@@ -29,7 +29,18 @@ PARTS = {
     "wire": {"httptools", "msgspec", "trustme", "uvloop"},
 }
 """Each part with the third-party packages that are its own."""
-FRONTS = {"cli", "conformance", "demo", "fixtures", "marker", "plugin", "results", "rig", "verdict"}
+FRONTS = {
+    "cli",
+    "commands",
+    "conformance",
+    "demo",
+    "fixtures",
+    "marker",
+    "plugin",
+    "results",
+    "rig",
+    "verdict",
+}
 
 UVLOOP = {"wire.serve", "toxiproxy.__main__"}
 LONGEST, MEDIAN = 400, 150

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 import msgspec
 
+from langchain_prodtest.commands.fakes import fakes
 from langchain_prodtest.config import Config, find_config, load_config
 from langchain_prodtest.errors import ProdtestError, UsageError, unknown_name
 from langchain_prodtest.evidence import Run, latest_run
@@ -104,51 +105,7 @@ def demo(
     return _conclude(verdict, run.path, as_json)
 
 
-@cli.group()
-def fakes() -> None:
-    """Fake LLM providers on the wire."""
-
-
-@fakes.command("serve")
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address; off loopback with --token only."
-)
-@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port (default: a free one).")
-@click.option("--script", type=click.Path(path_type=Path), help="What is answered, as TOML or JSON.")
-@click.option("--journal", type=click.Path(path_type=Path), help="Append each call to this file as NDJSON.")
-@click.option(
-    "--transparent",
-    is_flag=True,
-    help="Print the environment that leads production URLs here, and serve them.",
-)
-@click.option("--tls", is_flag=True, help="Speak TLS on the port, and print whom to trust.")
-@click.option("--unix", type=click.Path(path_type=Path), help="Listen on this UNIX socket instead of a port.")
-@click.option(
-    "--token", default="", envvar="PRODTEST_TOKEN", show_envvar=True, help="What the control API asks for."
-)
-def fakes_serve(
-    host: str, port: int, script: Path | None, journal: Path | None, transparent: bool, tls: bool,
-    unix: Path | None, token: str,
-) -> int:  # fmt: skip
-    """Serve the fake providers until Ctrl-C."""
-    from langchain_prodtest.wire.providers import PROVIDERS
-    from langchain_prodtest.wire.scripts import read_rules
-    from langchain_prodtest.wire.serve import serve
-
-    mounts = {name: name for name in PROVIDERS}
-    rules = [] if script is None else read_rules(script, mounts)
-    options = {"transparent": transparent, "tls": tls}
-    serve(host, port, mounts, journal, click.echo, rules=rules, unix=unix, token=token, **options)
-    return 0
-
-
-@fakes.command("schema")
-def fakes_schema() -> int:
-    """Print the JSON schema of a script file."""
-    from langchain_prodtest.wire.scripts import schema
-
-    click.echo(msgspec.json.format(msgspec.json.encode(schema())))
-    return 0
+cli.add_command(fakes)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
