@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware, ModelRetryMiddleware
+from langchain.agents.middleware import ModelCallLimitMiddleware, ModelRetryMiddleware
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
 from langchain_prodtest import ProductionTests
-from langchain_prodtest.demo.middleware import CompletionGuard, Deadline, NoReplay, Turn
+from langchain_prodtest.demo.middleware import CompletionGuard, Deadline, Fallback, NoReplay, Turn
 from langchain_prodtest.demo.retry import worth_retrying
 
 DEADLINE = 2.0
@@ -20,21 +20,6 @@ DEADLINE = 2.0
 async def book(seat: str) -> str:
     """Book a seat."""
     return f"{seat} is yours"
-
-
-class Fallback(AgentMiddleware[Any, Any, Any]):
-    """Asks another model when the first one fails, but not when the request itself was wrong."""
-
-    def __init__(self, backup: ChatOpenAI) -> None:
-        self.backup = backup
-
-    async def awrap_model_call(self, request: Any, handler: Any) -> Any:
-        try:
-            return await handler(request)
-        except Exception as error:
-            if getattr(error, "status_code", None) in (400, 404, 413, 422):
-                raise
-            return await handler(request.override(model=self.backup))
 
 
 class TestHealthyAgent(ProductionTests):

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware, ModelFallbackMiddleware, ModelRetryMiddleware
+from langchain.agents.middleware import AgentMiddleware, ModelRetryMiddleware
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolCallChunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -15,6 +15,7 @@ from langchain_prodtest.demo.middleware import (
     CompletionGuard,
     Deadline,
     DeadlineError,
+    Fallback,
     IncompleteAnswerError,
     NoReplay,
     Turn,
@@ -148,7 +149,7 @@ def _retry(*, no_replay: bool) -> list[AgentMiddleware[Any, Any, Any]]:
         initial_delay=0,
         retry_on=lambda error: not isinstance(error, BrokenAnswerError),
     )
-    return [ModelFallbackMiddleware(fallback), retry, *([NoReplay()] if no_replay else [])]
+    return [Fallback(fallback), retry, *([NoReplay()] if no_replay else [])]
 
 
 @pytest.mark.asyncio
@@ -159,13 +160,35 @@ async def test_a_call_that_broke_after_text_is_neither_retried_nor_answered_by_t
     middleware = _retry(no_replay=True)
     with pytest.raises(BrokenAnswerError):
         await _ask(model, middleware, turn)
-    assert (model.asked, middleware[0].models[0].asked) == (1, 0)  # type: ignore[attr-defined]
+    assert (model.asked, middleware[0].second.asked) == (1, 0)  # type: ignore[attr-defined]
 
 
 @pytest.mark.asyncio
 async def test_without_it_the_reader_gets_the_beginning_twice(turn: Turn) -> None:
     model = Streamed(calls=[[_text("Hel"), ConnectionError()], WHOLE])
     assert await _ask(model, _retry(no_replay=False), turn) == "HelHello there"
+
+
+class RefusedError(Exception):
+    """What a client raises when the provider refuses a request."""
+
+    def __init__(self, status_code: int) -> None:
+        self.status_code = status_code
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("status", "asked"), [(400, 0), (413, 0), (422, 0), (401, 1), (404, 1), (429, 1), (503, 1)]
+)
+async def test_a_wrong_request_does_not_reach_the_fallback(turn: Turn, status: int, asked: int) -> None:
+    fallback = Streamed(calls=[WHOLE])
+    asking = _ask(Streamed(calls=[[RefusedError(status)]]), [Fallback(fallback)], turn)
+    if asked:
+        assert await asking == "Hello there"
+    else:
+        with pytest.raises(RefusedError):
+            await asking
+    assert fallback.asked == asked
 
 
 @pytest.mark.asyncio
@@ -207,7 +230,7 @@ async def test_waits_between_retries_count_and_the_fallback_is_not_asked_after_t
     model, fallback = Streamed(calls=[[ConnectionError()]]), Streamed(calls=[WHOLE])
     waiting = ModelRetryMiddleware(max_retries=1, on_failure="error", initial_delay=60)
     with pytest.raises(DeadlineError):
-        await _ask(model, [Deadline(), ModelFallbackMiddleware(fallback), waiting], _in(0.2))
+        await _ask(model, [Deadline(), Fallback(fallback), waiting], _in(0.2))
     assert (model.asked, fallback.asked) == (1, 0)
 
 

@@ -9,7 +9,6 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import (
     AgentMiddleware,
     ModelCallLimitMiddleware,
-    ModelFallbackMiddleware,
     ModelRetryMiddleware,
 )
 from langchain_core.language_models import BaseChatModel
@@ -20,7 +19,7 @@ from pydantic import SecretStr
 
 from langchain_prodtest.demo.defects import plant
 from langchain_prodtest.demo.drain import Drain, serve_until_drained
-from langchain_prodtest.demo.middleware import CompletionGuard, Deadline, NoReplay, Turn
+from langchain_prodtest.demo.middleware import CompletionGuard, Deadline, Fallback, NoReplay, Turn
 from langchain_prodtest.demo.observe import Metrics, log, trace_header
 from langchain_prodtest.demo.retry import worth_retrying
 from langchain_prodtest.demo.settings import Settings
@@ -119,7 +118,7 @@ def build(settings: Settings) -> Components:
     second = Provider(settings.fallback_base_url, settings.fallback_api_key, _client("fallback", metrics))
     middleware: list[AgentMiddleware[Any, Any, Any]] = [
         Deadline(),
-        ModelFallbackMiddleware(parts.model(second, patience)),
+        Fallback(parts.model(second, patience)),
         parts.retry(),
         NoReplay(),
         *parts.guards(),

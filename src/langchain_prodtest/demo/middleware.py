@@ -1,6 +1,6 @@
 """Middleware that LangChain lacks, each small enough to copy.
 
-The order, outermost first: `Deadline`, fallback, retry, `NoReplay`, `CompletionGuard`.
+The order, outermost first: `Deadline`, `Fallback`, retry, `NoReplay`, `CompletionGuard`.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
 from langchain.agents.middleware.types import ToolCallRequest
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
 from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from langchain_core.tracers.context import register_configure_hook
@@ -23,6 +24,7 @@ __all__ = [
     "CompletionGuard",
     "Deadline",
     "DeadlineError",
+    "Fallback",
     "IncompleteAnswerError",
     "NoReplay",
     "Turn",
@@ -79,6 +81,30 @@ async def _until(ends: float | None, work: Awaitable[_T]) -> _T:
         if limit.expired():
             raise DeadlineError from error
         raise
+
+
+class Fallback(AgentMiddleware[AgentState[Any], Turn, Any]):
+    """Ask another model when the first one fails, unless the request itself was refused.
+
+    LangChain's own ModelFallbackMiddleware sends on every error: a request that is wrong or too long is then
+    paid for twice, and the error that is told is the second one. 401, 403 and 404 do lead on: another
+    provider has other keys and models.
+    """
+
+    wrong_request = frozenset({400, 413, 422})
+
+    def __init__(self, second: BaseChatModel) -> None:
+        super().__init__()
+        self.second = second
+
+    async def awrap_model_call(self, request: ModelRequest[Turn], handler: _Model) -> ModelResponse[Any]:
+        """Call the model, and if it fails, the second one."""
+        try:
+            return await handler(request)
+        except Exception as error:
+            if getattr(error, "status_code", None) in self.wrong_request:
+                raise
+        return await handler(request.override(model=self.second))
 
 
 class _Text(BaseCallbackHandler):
