@@ -13,8 +13,8 @@ PACKAGE = "langchain_prodtest"
 SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 
 CORE = {
-    *("catalogue", "config", "errors", "evidence", "expect", "limit", "measure", "numbers", "outcome"),
-    *("record", "script", "statistics", "steps", "table", "vectors"),
+    *("catalogue", "config", "errors", "evidence", "expect", "journal", "limit", "measure", "numbers"),
+    *("outcome", "record", "script", "statistics", "steps", "table", "vectors"),
 }
 PARTS = {
     "audit": set[str](),

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from langchain_prodtest.errors import ScriptError
+from langchain_prodtest.journal import Journal
 from langchain_prodtest.steps import Fault, How, Reply, Step, ToolCall, Usage
 
 __all__ = [
@@ -150,7 +151,7 @@ class Script:
         self._changed = threading.Condition(self._lock)
         self._rules: list[_Rule] = []
         self._seen: OrderedDict[tuple[str, str], int] = OrderedDict()
-        self._calls: list[Call] = []
+        self._calls = Journal(Call)
         self._next_id = 0
 
     def add(self, *steps: Step, match: Match | None = None, then_default: bool = False) -> None:
@@ -244,7 +245,7 @@ class Script:
         return None if exhausted else self.default(request)
 
     def record(self, call: Call) -> None:
-        """Append a finished exchange to the journal; the journal numbers it."""
+        """Append a finished exchange to the journal, which may be any length; the journal numbers it."""
         with self._changed:
             self._next_id += 1
             self._calls.append(msgspec.structs.replace(call, id=self._next_id))
@@ -261,6 +262,12 @@ class Script:
         """The finished exchanges, oldest first."""
         with self._lock:
             return list(self._calls)
+
+    def page(self, since: int = 0) -> bytes:
+        """Return the next Calls after the one with the id `since`, some at a time, as lines of JSON."""
+        with self._lock:
+            first = self._next_id - len(self._calls)
+            return self._calls.page(max(since - first, 0))
 
     @property
     def leftover(self) -> list[tuple[Match, Step]]:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from langchain_prodtest.errors import UsageError
-from langchain_prodtest.script import Fault, Match, Reply, Script, answer_for, new_nonce
+from langchain_prodtest.script import Call, Fault, Match, Reply, Script, answer_for, new_nonce
 from langchain_prodtest.wire import FakeServer
 from langchain_prodtest.wire.scopes import Scopes
 from langchain_prodtest.wire.scripts import Rule
@@ -100,6 +100,48 @@ def test_the_journal_is_filtered_and_never_tells_of_the_control_api(server: Fake
     last = user.lines("calls")[0]["id"]
     assert [call["nonce"] for call in user.lines(f"calls?since={last}")] == nonces[1:]
     assert "sk-fake" not in user.control("GET", "calls").text
+
+
+def test_a_journal_of_any_length_is_told_page_by_page(server: FakeServer) -> None:
+    user, script = User(server), server._traffic.router.script
+    for number in range(3000):
+        script.record(Call(id=0, provider="openai", nonce=new_nonce(number), unexpected=number % 1000 == 0))
+    assert [call["nonce"] for call in user.lines("calls")] == [new_nonce(n) for n in range(3000)]
+    assert [call["id"] for call in user.lines("calls?since=2990")] == [*range(2991, 3001)]
+    assert [call["id"] for call in user.lines(f"calls?nonce={new_nonce(700)}")] == [701]
+    assert [call["id"] for call in user.lines("unexpected")] == [1, 1001, 2001]
+    assert user.control("GET", "wait?calls=3000&seconds=0").status_code == 200
+    assert user.control("GET", "wait?calls=3001&seconds=0").status_code == 408
+    user.control("DELETE", "script")
+    assert user.lines("calls") == []
+    user.ask()
+    assert [call["id"] for call in user.lines("calls?since=3000")] == [3001]
+
+
+def test_a_client_of_http_1_0_reads_the_journal_to_the_end(server: FakeServer) -> None:
+    script = server._traffic.router.script
+    for _ in range(600):
+        script.record(Call(id=0, provider="openai"))
+    host, port = server.address.split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as peer:
+        peer.sendall(b"GET /_prodtest/calls HTTP/1.0\r\n\r\n")
+        head, _, body = b"".join(iter(lambda: peer.recv(65536), b"")).partition(b"\r\n\r\n")
+    assert b"chunked" not in head
+    assert [json.loads(line)["id"] for line in body.splitlines()] == [*range(1, 601)]
+
+
+def test_who_reads_the_journal_slowly_holds_up_nobody(server: FakeServer) -> None:
+    """Much more than socket buffers hold waits for the reader; others are answered, and it gets all of it."""
+    script = server._traffic.router.script
+    for _ in range(2000):
+        script.record(Call(id=0, provider="openai", model="m" * 10_000))
+    host, port = server.address.split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as slow:
+        slow.sendall(b"GET /_prodtest/calls HTTP/1.0\r\n\r\n")
+        slow.recv(1)
+        assert User(server).ask().status_code == 200
+        rest = b"".join(iter(lambda: slow.recv(1 << 20), b""))
+    assert rest.count(b"\n{") >= 2000
 
 
 def test_waiting_ends_when_the_calls_are_there_or_the_time_is_over(server: FakeServer) -> None:

@@ -1,6 +1,5 @@
 """Fake providers in the foreground: announced, journalled, ended by a signal."""
 
-import itertools
 import json
 import os
 import re
@@ -16,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from langchain_prodtest.errors import UsageError
-from langchain_prodtest.script import Call, answer_for, new_nonce
-from langchain_prodtest.wire.serve import _Journalled, serve
+from langchain_prodtest.script import answer_for, new_nonce
+from langchain_prodtest.wire.serve import serve
 
 MOUNTS = {"openai": "openai", "backup": "openai"}
 PROGRAM = f"""
@@ -149,7 +148,7 @@ def test_a_script_file_answers_and_a_bad_one_never_opens_the_port(tmp_path: Path
     assert f'{script} [rule 1] [always]: unknown key "statsu". Did you mean "status"?' in done.stderr
 
 
-def test_the_journal_file_has_the_calls_of_every_scope_and_memory_the_last_ones(tmp_path: Path) -> None:
+def test_the_journal_file_has_the_calls_of_every_scope(tmp_path: Path) -> None:
     journal = tmp_path / "calls.ndjson"
     token = "0123456789abcdef"
     command = [sys.executable, "-m", "langchain_prodtest.cli", "fakes", "serve", "--host", "0.0.0.0"]
@@ -172,12 +171,3 @@ def test_the_journal_file_has_the_calls_of_every_scope_and_memory_the_last_ones(
         process.terminate()
         assert process.wait(timeout=20) == 0
     assert [json.loads(line)["id"] for line in journal.read_text().splitlines()] == [1, 2, 3]
-
-
-def test_memory_keeps_the_last_calls_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("langchain_prodtest.wire.serve.KEPT", 3)
-    script = _Journalled(None, itertools.count(1))
-    for number in range(5):
-        script.record(Call(provider="openai", id=0, model=str(number)))
-    assert [call.model for call in script.calls] == ["2", "3", "4"]
-    assert [call.id for call in script.calls] == [3, 4, 5]

@@ -11,9 +11,9 @@ from langchain_prodtest.wire.arrival import Arrival, Limits, Reader
 from langchain_prodtest.wire.codec import Rejected
 from langchain_prodtest.wire.control import PREFIX, Control
 from langchain_prodtest.wire.exchange import Exchange, call_of
-from langchain_prodtest.wire.framing import CONTINUE, frame
+from langchain_prodtest.wire.framing import CONTINUE, chunk, frame
 from langchain_prodtest.wire.front import Front, inside
-from langchain_prodtest.wire.response import Ending
+from langchain_prodtest.wire.response import Ending, Response
 from langchain_prodtest.wire.router import Router
 
 __all__ = ["Connection", "Traffic"]
@@ -71,6 +71,7 @@ class Connection(asyncio.Protocol):
         self._reader = Reader(traffic.limits, traffic.keep_alive)
         self._exchange: Exchange | None = None
         self._steering: asyncio.Task[None] | None = None
+        self._writable: asyncio.Event | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -114,6 +115,8 @@ class Connection(asyncio.Protocol):
         self._watch()
         if self._exchange is not None:
             self._exchange.paused = True
+        if self._writable is not None:
+            self._writable.clear()
 
     def resume_writing(self) -> None:
         """Let the exchange go on: the socket has taken everything."""
@@ -121,6 +124,8 @@ class Connection(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.paused = False
             self._exchange.play()
+        if self._writable is not None:
+            self._writable.set()
 
     def stop(self) -> None:
         """Close at once, as the server's doing."""
@@ -155,12 +160,23 @@ class Connection(asyncio.Protocol):
         self._exchange.play()
 
     async def _steer(self, control: Control, arrival: Arrival) -> None:
-        response = await control.answer(arrival, len(self._traffic.open))
+        status, kind, pages = await control.answer(arrival, len(self._traffic.open))
+        if self._transport.is_closing():
+            return
+        response = Response(status=status, headers={"content-type": kind}, parts=[], streamed=True)
+        head, *last = frame(response, keep_alive=arrival.keep, chunks=arrival.chunks)
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._transport.write(head.data)
+        for page in pages:
+            if page:
+                self._transport.write(chunk(page) if last else page)
+            await asyncio.sleep(0)
+            await self._writable.wait()
         self._steering = None
-        if not self._transport.is_closing():
-            for write in frame(response, keep_alive=arrival.keep, chunks=arrival.chunks):
-                self._transport.write(write.data)
-            self._after(response.ending, arrival.keep, lingers=False)
+        for write in last:
+            self._transport.write(write.data)
+        self._after(response.ending, arrival.keep and bool(last), lingers=False)
 
     def _led(self, arrival: Arrival) -> Arrival:
         """Return the arrival with a mount in its path, where it named a host instead."""

@@ -11,7 +11,7 @@ import msgspec
 
 from langchain_prodtest.wire.response import Response
 
-__all__ = ["CONTINUE", "Write", "frame"]
+__all__ = ["CONTINUE", "Write", "chunk", "frame"]
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
@@ -52,14 +52,15 @@ def _chunks(response: Response, keep_alive: bool) -> list[Write]:
     writes = [Write(0.0, _head(response, "transfer-encoding: chunked", keep_alive), 0)]
     for at, parts in groupby(response.parts, key=itemgetter(0)):
         events = [data for _, data in parts]
-        writes.append(Write(at, _chunked(events), sum(map(len, events))))
+        writes.append(Write(at, b"".join(map(chunk, events)), sum(map(len, events))))
     if response.ending == "end":
         writes.append(Write(writes[-1].at + response.pause, _LAST_CHUNK, 0))
     return writes
 
 
-def _chunked(events: list[bytes]) -> bytes:
-    return b"".join([b"%x\r\n%b\r\n" % (len(data), data) for data in events])
+def chunk(data: bytes) -> bytes:
+    """Return `data`, which must not be empty, as one chunk."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def _head(response: Response, framing: str, keep_alive: bool) -> bytes:

@@ -19,9 +19,7 @@ from langchain_prodtest.script import Call, Script
 from langchain_prodtest.wire.scripts import Rule
 from langchain_prodtest.wire.server import FakeServer
 
-__all__ = ["KEPT", "serve"]
-
-KEPT = 10_000  # calls of a scope that the control API can still tell
+__all__ = ["serve"]
 
 
 def serve(
@@ -73,7 +71,7 @@ def _environment(server: FakeServer) -> list[str]:
 
 
 class _Journalled(Script):
-    """A Script that keeps its whole journal in a file, and the last calls in memory for the control API."""
+    """A Script that writes its journal to a file besides."""
 
     def __init__(self, file: BinaryIO | None, numbers: Iterator[int]) -> None:
         super().__init__()
@@ -81,8 +79,6 @@ class _Journalled(Script):
 
     def record(self, call: Call) -> None:
         super().record(call)
-        with self._lock:
-            del self._calls[:-KEPT]
         if self._file is not None:
             line = msgspec.json.encode(msgspec.structs.replace(call, id=next(self._numbers)))
             self._file.write(line + b"\n")
