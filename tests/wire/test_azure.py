@@ -20,9 +20,10 @@ REPLIES = [
 ]
 
 
-def decode(path: str = CHAT, **changes: Any) -> Request:
+def decode(path: str = CHAT, query: str = "api-version=2025-04-01", **changes: Any) -> Request:
     body = {"model": None, "messages": [{"role": "user", "content": "Say it."}], **changes}
-    return Azure().decode(Head("azure", "POST", path, {}, 1_800_000_000.5), json.dumps(body).encode())
+    head = Head("azure", "POST", path, {}, 1_800_000_000.5, query)
+    return Azure().decode(head, json.dumps(body).encode())
 
 
 def chunks(reply: Reply) -> list[dict[str, Any]]:
@@ -55,6 +56,16 @@ def test_an_unknown_route_is_404(path: str) -> None:
     with pytest.raises(Rejected) as caught:
         decode(path)
     assert caught.value.status == 404
+
+
+@pytest.mark.parametrize("query", ["", "api-version=", "api_version=2025-04-01", "x=api-version%3D1"])
+def test_without_an_api_version_only_v1_is_found(query: str) -> None:
+    for path in (CHAT, "/openai/responses"):
+        with pytest.raises(Rejected, match="Resource not found") as caught:
+            decode(path, query, input="text")
+        assert caught.value.status == 404
+    assert decode("/openai/v1/chat/completions", query).operation == "chat"
+    assert decode(CHAT, f"x=1&{query}&api-version=2025-04-01").operation == "chat"
 
 
 @pytest.mark.parametrize("reply", REPLIES)

@@ -4,6 +4,7 @@ Source: "Azure OpenAI REST API reference" and "Content filtering", Microsoft Lea
 """
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -17,6 +18,7 @@ __all__ = ["Azure"]
 _Fields = dict[str, Any]
 
 _encode = msgspec.json.encode
+_V1 = "/openai/v1/"
 _CATEGORIES = ("hate", "self_harm", "sexual", "violence")
 
 
@@ -28,8 +30,12 @@ class Azure(OpenAI):
     about = FINGERPRINT
 
     def decode(self, head: Head, body: bytes) -> Request:
-        """Return the Request, its model the deployment unless the body names one; Rejected (404, 400)."""
-        if not head.path.startswith("/openai/"):
+        """Return the Request, its model the deployment unless the body names one; Rejected (404, 400).
+
+        Outside of `/openai/v1/` a request without `api-version` in its query is a 404 too.
+        """
+        is_versioned = head.path.startswith(_V1) or dict(parse_qsl(head.query)).get("api-version")
+        if not head.path.startswith("/openai/") or not is_versioned:
             raise Rejected(404, "Resource not found")
         request = super().decode(head, body)
         _, found, rest = head.path.partition("/deployments/")

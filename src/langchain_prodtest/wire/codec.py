@@ -11,7 +11,7 @@ __all__ = ["Codec", "Event", "Head", "Rejected", "digest_of", "read_object"]
 
 
 class Head(NamedTuple):
-    """The request line and headers: `path` starts after the mount, without query; names are lower case.
+    """The request line and headers: `path` begins after the mount, `query` after `?`; names in lower case.
 
     Values of headers that carry credentials are replaced before a codec sees them.
     """
@@ -21,6 +21,7 @@ class Head(NamedTuple):
     path: str
     headers: dict[str, str]
     received: float
+    query: str = ""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):

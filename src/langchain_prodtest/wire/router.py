@@ -58,11 +58,17 @@ class Router:
 
     def decide(self, arrival: Arrival) -> Decision:
         """Return what is answered; a mistake, also one in a callback of the Script, becomes a 500."""
-        mount, _, path = arrival.target.partition("?")[0].removeprefix("/").partition("/")
+        route, _, query = arrival.target.partition("?")
+        mount, _, path = route.removeprefix("/").partition("/")
         known = mount in self.codecs
         codec = self.codecs[mount] if known else next(iter(self.codecs.values()))
         head = Head(
-            mount if known else "", arrival.method, f"/{path}", _readable(arrival.headers), arrival.received
+            mount if known else "",
+            arrival.method,
+            f"/{path}",
+            _readable(arrival.headers),
+            arrival.received,
+            query,
         )
         request = Request(
             provider=head.provider, operation="", headers=head.headers, received=arrival.received
