@@ -84,6 +84,8 @@ def reset_by_the_upstream(toxi: Any, proxy: Any, peer: Any) -> Any:
 def reset_peer_on_an_older_connection(toxi: Any, proxy: Any, peer: Any) -> Any:
     client, server = peer.connect(proxy)
     with client, server:
+        client.sendall(b"x")
+        assert server.recv(1) == b"x"  # the link runs: one that begins after the toxic is no older connection
         proxy.add_toxic(type="reset_peer", stream="upstream")
         client.sendall(b"x")
         return ending(client)
@@ -92,9 +94,11 @@ def reset_peer_on_an_older_connection(toxi: Any, proxy: Any, peer: Any) -> Any:
 def removed_timeout_closes_spared_connections(toxi: Any, proxy: Any, peer: Any) -> Any:
     client, server = peer.connect(proxy)
     with client, server:
+        client.sendall(b"x")
+        assert server.recv(1) == b"x"  # the link runs
         proxy.add_toxic(name="t", type="timeout", toxicity=0)
         proxy.destroy_toxic("t")
-        return bool(select.select([client], [], [], 0.5)[0])
+        return bool(select.select([client], [], [], 2.0)[0])
 
 
 def empty_update_lets_go_of_delayed_data(toxi: Any, proxy: Any, peer: Any) -> Any:
@@ -104,7 +108,7 @@ def empty_update_lets_go_of_delayed_data(toxi: Any, proxy: Any, peer: Any) -> An
         server.sendall(b"x")
         assert not select.select([client], [], [], 0.3)[0]
         toxi.request("PATCH", f"{proxy.path}/toxics/l", {})
-        return bool(select.select([client], [], [], 0.5)[0])
+        return bool(select.select([client], [], [], 2.0)[0])
 
 
 def bare_slicer(toxi: Any, proxy: Any, peer: Any) -> Any:
