@@ -172,6 +172,21 @@ def test_the_quantile_is_the_smallest_value_that_enough_requests_stay_within() -
     assert low < 95 <= high
 
 
+def test_a_phase_is_measured_by_itself() -> None:
+    """Plain names mean the steady part; what came in a spike neither helps nor harms it."""
+    steady, spike = (
+        [sample(i) for i in range(3)],
+        [sample(i, outcome=Outcome.TIMEOUT, phase="spike") for i in (3, 4)],
+    )
+    shares = {
+        name: measure_samples(steady + spike, name, 0.9) for name in ("chat.success", "chat@spike.success")
+    }
+    assert {name: (m.value, m.n) for name, m in shares.items() if m} == {
+        "chat.success": (1.0, 3), "chat@spike.success": (0.0, 2),
+    }  # fmt: skip
+    assert measure_samples(steady, "chat@spike.success", 0.9) is None
+
+
 def test_nothing_offered_is_no_measurement() -> None:
     assert measure_samples([], "chat.success", 0.98) is None
     assert measure_samples([sample(0, scenario="other")], "chat.success", 0.98) is None

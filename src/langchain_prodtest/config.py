@@ -55,12 +55,18 @@ class Proxy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Open load: `count` arrivals of `scenario` at `rate` per second; `deadline` is a user's patience."""
+    """Open load: `count` arrivals of `scenario` at `rate` per second; `deadline` is a user's patience.
+
+    `profile` adds phases to that steady part (a ramp before it, a spike after it), `arrivals` says how
+    regularly they come.
+    """
 
     scenario: str = "chat"
     rate: float = 10.0
     count: int = 300
     deadline: str = "30s"
+    profile: str = "steady"
+    arrivals: str = "constant"
 
     def __post_init__(self) -> None:
         if not 0 < self.rate <= 10_000:

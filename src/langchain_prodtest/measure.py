@@ -208,10 +208,14 @@ def measure_samples(
     """Measure a client metric (`<scenario>.success`, `.ttft.pNN`, `.e2e.pNN`, `.gap.pNN`) against `limit`.
 
     The denominator is the offered load: a request that failed, was refused or was never sent is as bad as an
-    infinitely slow one; abandoned and censored ones are left out. None if no request was offered.
+    infinitely slow one; abandoned and censored ones are left out. None if no request was offered. The
+    scenario `chat` means its steady part, `chat@spike` the phase of that name.
     """
-    scenario, clock, *_ = name.split(".")
-    offered = [s for s in samples if s.scenario == scenario and s.outcome not in NOT_SERVED]
+    where, clock, *_ = name.split(".")
+    scenario, _, phase = where.partition("@")
+    offered = [
+        s for s in samples if (s.scenario, s.phase) == (scenario, phase) and s.outcome not in NOT_SERVED
+    ]
     if not offered:
         return None
     offered.sort(key=lambda s: s.intended)

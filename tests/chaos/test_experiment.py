@@ -38,6 +38,12 @@ def test_a_file_becomes_an_experiment(tmp_path: Path) -> None:
     assert fault.as_fault().status == 503
 
 
+def test_an_experiment_has_steady_load(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD.replace("[steady]", '[load]\nprofile = "spike"\n[steady]'))
+    with pytest.raises(UsageError, match="faults are judged under steady load"):
+        read_experiment(path)
+
+
 @pytest.mark.parametrize(
     ("keys", "fault"),
     [

@@ -4,18 +4,25 @@ import time
 import pytest
 
 from langchain_prodtest.load.arrivals import MAX_USERS, Arrival, Arrivals, concurrency
+from langchain_prodtest.load.schedule import Due
 from langchain_prodtest.measure import Sample, now
 from langchain_prodtest.outcome import Outcome
 from langchain_prodtest.script import new_nonce
 
 
 def arrivals(kept: list[Sample], *, rate: float = 100.0, count: int = 10, patience: float = 5.0) -> Arrivals:
-    return Arrivals(scenario="chat", rate=rate, count=count, patience=patience, seed=3, keep=kept.append)
+    due = [Due(number / rate, "steady" if number else "first") for number in range(count)]
+    return Arrivals(scenario="chat", due=due, count=count, patience=patience, seed=3, keep=kept.append)
 
 
 def good(arrival: Arrival) -> Sample:
     return Sample(
-        nonce=arrival.nonce, scenario="chat", intended=arrival.intended, sent=now(), outcome=Outcome.OK
+        nonce=arrival.nonce,
+        scenario="chat",
+        phase=arrival.phase,
+        intended=arrival.intended,
+        sent=now(),
+        outcome=Outcome.OK,
     )
 
 
@@ -31,7 +38,7 @@ def start_users(book: Arrivals, users: int, busy: float) -> None:
         threading.Thread(target=use, daemon=True).start()
 
 
-def test_arrivals_are_due_at_a_constant_rate_from_one_start() -> None:
+def test_arrivals_are_due_by_the_schedule_from_one_start() -> None:
     kept: list[Sample] = []
     book = arrivals(kept)
     start_users(book, 4, 0.0)
@@ -39,6 +46,7 @@ def test_arrivals_are_due_at_a_constant_rate_from_one_start() -> None:
     book.drain()
     first = kept[0].intended
     assert [s.nonce for s in kept] == [new_nonce(i, 3) for i in range(10)]
+    assert [s.phase for s in kept] == ["first"] + 9 * ["steady"]
     assert [s.intended - first for s in kept] == pytest.approx([i / 100 for i in range(10)], abs=1e-6)
     assert book.whole
     assert len(book.lags) == 10

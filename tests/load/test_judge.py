@@ -17,6 +17,7 @@ from langchain_prodtest.load.judge import (
 )
 from langchain_prodtest.load.options import Plan
 from langchain_prodtest.load.protocols.sse import Sse
+from langchain_prodtest.load.schedule import Phase
 from langchain_prodtest.measure import Sample
 from langchain_prodtest.outcome import Outcome
 from langchain_prodtest.table import table
@@ -28,7 +29,8 @@ def plan(slo: dict[str, str] = SLO, count: int = 100) -> Plan:
     config = Config(slo=parse_limits(slo), load=Load(count=count))
     return Plan(
         config=config, url="http://127.0.0.1/chat", protocol=Sse(), scenario="chat",
-        rate=10.0, count=count, patience=30.0, users=10,
+        rate=10.0, count=count, phases=[Phase("", count, 10.0, 10.0)], arrivals="constant",
+        patience=30.0, users=10,
     )  # fmt: skip
 
 

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import configargparse  # type: ignore[import-untyped]
@@ -53,6 +54,35 @@ def test_locusts_own_run_time_and_users_are_caps() -> None:
 def test_a_rate_or_count_that_gives_no_load_is_refused(words: tuple[str, str]) -> None:
     with pytest.raises(UsageError, match=words[0]):
         plan(*words)
+
+
+def test_a_profile_adds_phases_to_the_steady_part(folder: Path) -> None:
+    (folder / "prodtest.toml").write_text(
+        '[load]\nrate = 20\ncount = 40\nprofile = "spike"\narrivals = "bursts"\n'
+    )
+    found = plan("--prodtest-deadline", "1s")
+    assert (found.count, found.total, found.arrivals) == (40, 120, "bursts")
+    assert found.users == 4 * 20 + 1  # all that the spike can keep waiting for a second
+    other = plan("--prodtest-profile", "steady", "--prodtest-arrivals", "poisson")
+    assert (other.total, other.arrivals) == (40, "poisson")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--prodtest-profile", "spikes"), 'unknown profile "spikes". Did you mean "spike"?'),
+        (("--prodtest-arrivals", "poison"), 'unknown arrivals "poison". Did you mean "poisson"?'),
+    ],
+)
+def test_an_unknown_profile_or_arrival_process_is_refused(words: tuple[str, str], says: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(says)):
+        plan(*words)
+
+
+def test_a_limit_on_a_phase_that_no_profile_has_is_refused(folder: Path) -> None:
+    (folder / "prodtest.toml").write_text('[slo]\n"chat@spkie.success" = ">= 90%"\n')
+    with pytest.raises(UsageError, match=r'unknown phase "spkie"\. Did you mean "spike"\?'):
+        plan()
 
 
 def test_a_target_off_the_allow_list_is_refused(folder: Path) -> None:

@@ -133,6 +133,26 @@ def test_a_broken_slo_gives_exit_1(start: Start, service: Any, tmp_path: Path) -
     assert "20 silent_truncation" in out
 
 
+def test_each_phase_of_a_profile_has_limits_of_its_own(start: Start, service: Any, tmp_path: Path) -> None:
+    """The service fails in the spike only: the steady part's limit holds, the spike's does not."""
+    service.behave = lambda number: "500" if 40 <= number < 80 else "ok"
+    config = (
+        '[load]\nrate = 50\ncount = 40\nprofile = "spike"\narrivals = "poisson"\ndeadline = "5s"\n'
+        '[slo]\n"chat.success" = ">= 90%"\n'
+        '"chat@spike.success" = ">= 90%"\n"chat@recovery.success" = ">= 90%"\n'
+    )
+    code, out, err = finish(start("-H", service.url, config=config))
+    evidence, samples, problems = the_run(tmp_path)
+    outcomes = {finding.check: finding.outcome for finding in evidence.findings}
+    assert (code, problems) == (1, []), out + err
+    assert outcomes["chat.success"] == outcomes["chat@recovery.success"] == "pass", out
+    assert outcomes["chat@spike.success"] == "fail"
+    assert [sample.phase for sample in sorted(samples, key=number)] == 40 * [""] + 40 * ["spike"] + 40 * [
+        "recovery"
+    ]
+    assert "120 at 50/s, spike 200/s, recovery 50/s" in out
+
+
 def test_too_few_requests_give_exit_3_and_are_announced_before_the_start(
     start: Start, service: Any, tmp_path: Path
 ) -> None:

@@ -173,6 +173,8 @@ def read_experiment(path: Path) -> Experiment:
         )
     except (UsageError, ScriptError) as error:
         raise UsageError(f"{path}: {error}") from None
+    if file.load.profile != "steady":
+        raise UsageError(f"{path}: [load] profile: faults are judged under steady load; leave it out")
     for table_name in ("steady", "fault", "expect"):
         if not getattr(file, table_name):
             raise UsageError(f"{path}: [{table_name}] is empty; an experiment without it can show nothing")

@@ -8,10 +8,11 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
+from langchain_prodtest.load.schedule import Due
 from langchain_prodtest.measure import Sample, now
 from langchain_prodtest.outcome import Outcome
 from langchain_prodtest.script import new_nonce
@@ -30,6 +31,7 @@ class Arrival(msgspec.Struct, kw_only=True, eq=False):
     """
 
     nonce: str
+    phase: str
     intended: float
     latest: float
     offered: float
@@ -43,7 +45,7 @@ def concurrency(rate: float, patience: float, count: int) -> int:
 
 
 class Arrivals:
-    """`count` arrivals at `rate` per second; users `take` them and `settle` them.
+    """`count` arrivals when each is `due`; users `take` them and `settle` them.
 
     A user who asked waits `patience` seconds for the whole answer; so long an arrival waits for a user.
     `keep` receives each Sample once. One thread (or greenlet) runs `feed`, then `drain`; `close` may come
@@ -54,17 +56,17 @@ class Arrivals:
         self,
         *,
         scenario: str,
-        rate: float,
+        due: Iterable[Due],
         count: int,
         patience: float,
         seed: int,
         keep: Callable[[Sample], None],
     ) -> None:
-        self.scenario, self.rate, self.count, self.patience, self.seed = scenario, rate, count, patience, seed
+        self.scenario, self.count, self.patience = scenario, count, patience
         self.offered = self.settled = 0
         self.closed = False
         self.lags: list[float] = []
-        self._keep = keep
+        self._due, self._seed, self._keep = due, seed, keep
         self._queue: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
         self._open: dict[str, Arrival] = {}
         self._idle = 0
@@ -78,12 +80,12 @@ class Arrivals:
     def feed(self) -> None:
         """Offer each arrival when it is due, by an absolute schedule; return after the last."""
         start = now()
-        for number in range(self.count):
-            intended = start + number / self.rate
+        for number, due in enumerate(self._due):
+            intended = start + due.at
             time.sleep(max(0.0, intended - now()))
             if self.closed:
                 return
-            self._offer(number, intended)
+            self._offer(number, intended, due.phase)
 
     def drain(self) -> None:
         """Wait until all that was offered is settled, or must have been."""
@@ -130,6 +132,7 @@ class Arrivals:
         sample = Sample(
             nonce=arrival.nonce,
             scenario=self.scenario,
+            phase=arrival.phase,
             intended=arrival.intended,
             sent=arrival.sent,
             outcome=outcome,
@@ -137,9 +140,10 @@ class Arrivals:
         )
         self.settle(arrival, sample)
 
-    def _offer(self, number: int, intended: float) -> None:
+    def _offer(self, number: int, intended: float, phase: str) -> None:
         arrival = Arrival(
-            nonce=new_nonce(number, self.seed),
+            nonce=new_nonce(number, self._seed),
+            phase=phase,
             intended=intended,
             latest=intended + self.patience,
             offered=now(),

@@ -15,6 +15,7 @@ from locust.runners import LocalRunner
 from langchain_prodtest.errors import ProdtestError, UsageError, unknown_name
 from langchain_prodtest.load.judge import too_few
 from langchain_prodtest.load.options import Plan, add_options, plan_run
+from langchain_prodtest.load.schedule import named
 from langchain_prodtest.load.session import UNPROVEN, Session
 from langchain_prodtest.load.stream import connect
 from langchain_prodtest.measure import now
@@ -113,7 +114,7 @@ def _announce(plan: Plan) -> None:
     where = plan.config.path or "defaults, no prodtest.toml or [tool.prodtest] found"
     lines = [
         f"configuration: {where}",
-        f"{plan.count} at {plan.rate:g}/s to {plan.url}, at most {plan.users} at once",
+        f"{plan.total} at {named(plan.phases)} to {plan.url}, at most {plan.users} at once",
         *([] if plan.samples else too_few(plan)),
     ]
     for line in lines:

@@ -123,8 +123,12 @@ def _own(plan: Plan) -> list[Limit]:
     return [
         limit
         for limit in plan.config.slo
-        if find_metric(limit.metric).pattern.startswith("*.") and limit.metric.split(".")[0] == plan.scenario
+        if find_metric(limit.metric).pattern.startswith("*.") and _scenario(limit.metric) == plan.scenario
     ]
+
+
+def _scenario(metric: str) -> str:
+    return metric.split(".")[0].partition("@")[0]
 
 
 def _judge(limit: Limit, samples: Sequence[Sample]) -> Finding:

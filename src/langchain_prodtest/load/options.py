@@ -12,6 +12,14 @@ from langchain_prodtest.config import Config, Load, check_target, find_config, l
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.load.arrivals import concurrency
 from langchain_prodtest.load.protocols import Protocol, find_protocol
+from langchain_prodtest.load.schedule import (
+    ARRIVALS,
+    PROFILES,
+    Phase,
+    check_phases,
+    find_arrivals,
+    find_profile,
+)
 
 __all__ = ["Plan", "add_options", "plan_run", "resolve_url"]
 
@@ -20,6 +28,8 @@ DEFAULT_PATH = "/chat"
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One load run: where to, how much, and where what was seen goes.
+
+    `rate` and `count` are those of the steady part; `total` counts all `phases`.
 
     `samples` is set when only raw samples are wanted; `out` is a run folder that another process seals.
     """
@@ -30,10 +40,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     rate: float
     count: int
+    phases: list[Phase]
+    arrivals: str
     patience: float
     users: int
     out: Path | None = None
     samples: Path | None = None
+
+    @property
+    def total(self) -> int:
+        """The number of arrivals of all phases."""
+        return sum(phase.count for phase in self.phases)
 
 
 def add_options(parser: Any) -> None:
@@ -45,8 +62,10 @@ def add_options(parser: Any) -> None:
         group.add_argument(f"--prodtest-{name}", type=convert, metavar=metavar, help=text, **more)
 
     option("config", _path, "<file>", "prodtest.toml or pyproject.toml; searched upwards if not given")
-    option("rate", float, "<number>", "arrivals per second")
-    option("count", int, "<int>", "number of arrivals")
+    option("rate", float, "<number>", "arrivals per second, of the steady part")
+    option("count", int, "<int>", "number of arrivals, of the steady part")
+    option("profile", str, "<name>", f"how the rate goes: {', '.join(PROFILES)}")
+    option("arrivals", str, "<name>", f"how regular arrivals are: {', '.join(ARRIVALS)}")
     option("deadline", str, "<duration>", 'patience of a user, such as "15s"')
     option("out", _path, "<dir>", "run folder for the evidence; sealed by whoever made it", "PRODTEST_RUN")
     option(
@@ -63,17 +82,13 @@ def plan_run(options: argparse.Namespace, host: str | None) -> Plan:
     config = load_config(path)
     url = resolve_url(host or "", config.target.url)
     check_target(url, config.target.allow)
-    load = config.load
-    rate = load.rate if options.prodtest_rate is None else options.prodtest_rate
     samples: Path | None = options.prodtest_samples
     if samples and not samples.absolute().parent.is_dir():
         raise UsageError(f"--prodtest-samples {samples}: its folder does not exist; make it first")
-    count = _count(options, rate, load.count)
-    try:
-        deadline = options.prodtest_deadline or load.deadline
-        load = Load(scenario=load.scenario, rate=rate, count=count, deadline=deadline)
-    except ValueError as error:
-        raise UsageError(f"--prodtest-rate or --prodtest-count: {error}") from None
+    check_phases(limit.metric for limit in config.slo)
+    load = _load(options, config.load)
+    phases = find_profile(load.profile, load.rate, load.count)
+    peak = max(rate for phase in phases for rate in (phase.start, phase.end))
     return Plan(
         config=config,
         url=url,
@@ -81,8 +96,10 @@ def plan_run(options: argparse.Namespace, host: str | None) -> Plan:
         scenario=load.scenario,
         rate=load.rate,
         count=load.count,
+        phases=phases,
+        arrivals=find_arrivals(load.arrivals),
         patience=load.patience,
-        users=options.num_users or concurrency(load.rate, load.patience, load.count),
+        users=options.num_users or concurrency(peak, load.patience, sum(phase.count for phase in phases)),
         out=options.prodtest_out,
         samples=samples,
     )
@@ -104,11 +121,14 @@ def _path(text: str) -> Path | None:
     return Path(text) if text else None
 
 
-def _count(options: argparse.Namespace, rate: float, configured: int) -> int:
-    """Return the number of arrivals; Locust's own --run-time says it as well, by time."""
-    wanted: list[int] = []
-    if options.prodtest_count is not None:
-        wanted.append(options.prodtest_count)
+def _load(options: argparse.Namespace, load: Load) -> Load:
+    """Return what [load] says, where no option says otherwise; --run-time caps the count, by time."""
+    given = {name: getattr(options, f"prodtest_{name}") for name in Load.__struct_fields__[1:]}
+    given = {name: value for name, value in given.items() if value is not None}
+    rate = given.get("rate", load.rate)
     if options.run_time:
-        wanted.append(max(1, int(rate * options.run_time)))
-    return min(wanted, default=configured)
+        given["count"] = min(given.get("count", load.count), max(1, int(rate * options.run_time)))
+    try:
+        return msgspec.structs.replace(load, **given)
+    except ValueError as error:
+        raise UsageError(f"--prodtest-rate or --prodtest-count: {error}") from None

@@ -14,6 +14,7 @@ from langchain_prodtest.evidence import Run
 from langchain_prodtest.load import judge
 from langchain_prodtest.load.arrivals import Arrivals
 from langchain_prodtest.load.options import Plan
+from langchain_prodtest.load.schedule import due_times
 from langchain_prodtest.load.stream import Client
 from langchain_prodtest.measure import Sample, now
 from langchain_prodtest.outcome import GOOD
@@ -42,12 +43,13 @@ class Session:
         """Open the books for a new run."""
         plan = self.plan
         self._environment.process_exit_code = UNPROVEN
+        seed = random.SystemRandom().getrandbits(32)
         self.arrivals = Arrivals(
             scenario=plan.scenario,
-            rate=plan.rate,
-            count=plan.count,
+            due=due_times(plan.phases, plan.arrivals, seed),
+            count=plan.total,
             patience=plan.patience,
-            seed=random.SystemRandom().getrandbits(32),
+            seed=seed,
             keep=self._keep,
         )
         if plan.samples:
@@ -72,7 +74,7 @@ class Session:
         complete = self._drained and self.arrivals.whole
         self.arrivals.close()
         self._file.close()
-        settled = f"{self.arrivals.settled} of {self.plan.count}"
+        settled = f"{self.arrivals.settled} of {self.plan.total}"
         self._say(settled if complete else f"ended early: {settled} arrivals; nothing is proven")
         if self._run is None:
             self._environment.process_exit_code = 0 if complete else UNPROVEN
@@ -117,7 +119,7 @@ class Session:
     def _judge(self, run: Run, complete: bool) -> int:
         plan, live = self.plan, self._live_file(run)
         samples = judge.read_samples(live)
-        books = judge.Books(planned=plan.count, offered=self.arrivals.offered, lags=self.arrivals.lags)
+        books = judge.Books(planned=plan.total, offered=self.arrivals.offered, lags=self.arrivals.lags)
         findings = judge.judge_run(plan, samples, books)
         judge.write_evidence(run, plan, samples, findings, complete, f"locust {locust.__version__}")
         live.unlink()

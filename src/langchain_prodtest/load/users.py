@@ -53,6 +53,7 @@ def _sample(scenario: str, arrival: Arrival, exchange: Exchange, expected: str |
     return Sample(
         nonce=arrival.nonce,
         scenario=scenario,
+        phase=arrival.phase,
         intended=arrival.intended,
         sent=exchange.sent,
         headers=exchange.headers,

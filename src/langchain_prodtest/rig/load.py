@@ -87,7 +87,8 @@ def offered(
         sys.executable, "-m", "locust", "-f", str(scenario_file(load.scenario, root)),
         "--headless", "-H", url,
         "--prodtest-rate", str(load.rate), "--prodtest-count", str(count),
-        "--prodtest-deadline", load.deadline, "--prodtest-samples", str(file),
+        "--prodtest-arrivals", load.arrivals, "--prodtest-deadline", load.deadline,
+        "--prodtest-samples", str(file),
     ]  # fmt: skip
     file.unlink(missing_ok=True)
     with log.open("wb") as out:
