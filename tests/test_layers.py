@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 
 CORE = {
     *("catalogue", "config", "errors", "evidence", "expect", "journal", "limit", "measure", "numbers"),
-    *("outcome", "record", "script", "statistics", "steps", "table", "vectors"),
+    *("outcome", "record", "replay", "script", "statistics", "steps", "table", "vectors"),
 }
 PARTS = {
     "audit": set[str](),
@@ -37,6 +37,7 @@ FRONTS = {
     "fixtures",
     "marker",
     "plugin",
+    "rerun",
     "results",
     "rig",
     "verdict",

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from langchain_prodtest.marker import Options
-from langchain_prodtest.script import Script
+from langchain_prodtest.replay import Rehearsal, Replay
 
 if TYPE_CHECKING:
     from langchain_prodtest.fakes.providers import FakeProviders
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 __all__ = ["script_for", "served"]
 
 
-def script_for(options: Options | None) -> Script:
+def script_for(options: Options | None, replay: Replay | None) -> Rehearsal:
     """Return an empty Script; with the option `auto` its default is a model that helps itself."""
     if options is None or not options.auto:
-        return Script()
+        return Rehearsal(replay=replay)
     from langchain_prodtest.wire.auto import auto
 
-    return Script(default=auto)
+    return Rehearsal(auto, replay)
 
 
 @contextmanager
-def served(options: Options | None) -> Iterator["FakeProviders"]:
+def served(options: Options | None, replay: Replay | None) -> Iterator["FakeProviders"]:
     """Serve every provider, and lead clients there, by base URL or (option `transparent`) by proxy."""
     from langchain_prodtest.fakes.environment import directed, redirected
     from langchain_prodtest.fakes.providers import FakeProviders
@@ -31,7 +31,7 @@ def served(options: Options | None) -> Iterator["FakeProviders"]:
     from langchain_prodtest.wire.providers import PROVIDERS
     from langchain_prodtest.wire.server import FakeServer
 
-    script, transparent = script_for(options), options is not None and options.transparent
+    script, transparent = script_for(options, replay), options is not None and options.transparent
     mounts = {name: name for name in PROVIDERS}
     with FakeServer(script, mounts, transparent=transparent) as server, offline_tokenizer():
         urls = {name: server.url(name) for name in PROVIDERS}

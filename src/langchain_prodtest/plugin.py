@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_prodtest.rig.named import is_named
-from langchain_prodtest.verdict import BLOCKS, FAKES, NETWORK, OPTIONS, PASSED, REFUSED, begin, problems
+from langchain_prodtest.verdict import (
+    BLOCKS,
+    FAKES,
+    FOUND,
+    NETWORK,
+    OPTIONS,
+    PASSED,
+    REFUSED,
+    REPLAY,
+    begin,
+    problems,
+)
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
@@ -49,6 +60,9 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     parser.getgroup("prodtest").addoption(
         "--prodtest-faults", action="store_true", help="print what can go wrong (faults=...), and exit"
     )
+    parser.getgroup("prodtest").addoption(
+        "--prodtest-replay", metavar="FILE", type=Path, help="run what a failed test wrote, and nothing else"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -75,6 +89,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
         recorder = recorder_for(config, folder, _refused(config), is_closed)
         config.pluginmanager.register(recorder, "prodtest-recorder")
+    if config.getoption("--prodtest-replay"):
+        from langchain_prodtest.rerun import start
+
+        start(config, config.getoption("--prodtest-replay"))
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
@@ -95,6 +113,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         parametrize_faults(metafunc)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep what the replay file is about."""
+    if REPLAY in config.stash:
+        from langchain_prodtest.rerun import select
+
+        select(config, items)
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "ExperimentFile | None":
     """Collect an experiment where the command line names it or its folder."""
     if file_path.suffix != ".toml" or not is_named(file_path, parent.config):
@@ -103,6 +130,19 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "Experimen
 
     made: ExperimentFile = ExperimentFile.from_parent(parent, path=file_path)
     return made
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """After a test failed, look for the smallest fault with which it still does."""
+    result = yield
+    if FOUND in item.stash:
+        from langchain_prodtest.rerun import shrink
+
+        shrink(item, nextitem)
+    return result
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -151,6 +191,10 @@ def pytest_runtest_makereport(
     if call.when == "call":
         item.stash[PASSED] = call.excinfo is None
     report = yield
+    if call.when == "call" and call.excinfo and item.get_closest_marker("prodtest"):
+        from langchain_prodtest.rerun import note
+
+        note(item, call, report)
     if call.when == "teardown" and REFUSED in item.stash:
         setattr(report, EGRESS, item.stash[REFUSED])
     if call.when == "teardown" and NETWORK in item.config.stash:
@@ -195,7 +239,7 @@ def fake_chat(request: pytest.FixtureRequest, prodtest_network: object) -> "Scri
     from langchain_prodtest.fixtures import script_for
 
     model = ScriptedChat()
-    model.journal.default = script_for(request.node.stash.get(OPTIONS, None)).default
+    model.follow(script_for(request.node.stash.get(OPTIONS, None), request.config.stash.get(REPLAY, None)))
     request.node.stash.setdefault(FAKES, []).append(model)
     return model
 
@@ -208,7 +252,8 @@ def fake_providers(request: pytest.FixtureRequest, prodtest_network: object) -> 
     """
     from langchain_prodtest.fixtures import served
 
-    with served(request.node.stash.get(OPTIONS, None)) as providers:
+    options, replay = request.node.stash.get(OPTIONS, None), request.config.stash.get(REPLAY, None)
+    with served(options, replay) as providers:
         request.node.stash.setdefault(FAKES, []).append(providers)
         yield providers
 

@@ -5,13 +5,28 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from langchain_prodtest.fakes.chat import ScriptedChat
     from langchain_prodtest.fakes.providers import FakeProviders
     from langchain_prodtest.isolation.blocking import Block
     from langchain_prodtest.isolation.network import Network
     from langchain_prodtest.marker import Options
+    from langchain_prodtest.replay import Replay
 
-__all__ = ["BLOCKS", "FAKES", "NETWORK", "OPTIONS", "PASSED", "REFUSED", "begin", "problems"]
+__all__ = [
+    "BLOCKS",
+    "FAKES",
+    "FOUND",
+    "NETWORK",
+    "OPTIONS",
+    "PASSED",
+    "REFUSED",
+    "REPLAY",
+    "SEED",
+    "begin",
+    "problems",
+]
 
 NETWORK: pytest.StashKey["Network"] = pytest.StashKey()
 OPTIONS: pytest.StashKey["Options"] = pytest.StashKey()
@@ -19,6 +34,10 @@ FAKES: pytest.StashKey[list["ScriptedChat | FakeProviders"]] = pytest.StashKey()
 BLOCKS: pytest.StashKey[list["Block"]] = pytest.StashKey()
 PASSED = pytest.StashKey[bool]()
 REFUSED = pytest.StashKey[list[str]]()  # on a test: texts of its refused calls; on the config: of all others
+
+REPLAY: pytest.StashKey["Replay"] = pytest.StashKey()  # on the config: what is run now
+FOUND: pytest.StashKey[tuple["Path", "Replay"]] = pytest.StashKey()  # on a test: what it wrote when it failed
+SEED = pytest.StashKey[int]()  # on a test of ProductionTests: what its nonces are made from
 
 
 def begin(item: pytest.Item) -> None:

@@ -10,6 +10,7 @@ from langchain_prodtest.conformance.manners import fail
 from langchain_prodtest.conformance.retries import RetryTests
 from langchain_prodtest.conformance.tools import ToolTests
 from langchain_prodtest.fakes.providers import FakeProviders
+from langchain_prodtest.verdict import REPLAY, SEED
 
 if TYPE_CHECKING:
     from langchain_prodtest.conformance.trial import Trial
@@ -43,7 +44,9 @@ class ProductionTests(RetryTests, AnswerTests, ToolTests, ConductTests):
         """Return the simulated user, who has seen that the runnable answers while the provider is well."""
         from langchain_prodtest.conformance.trial import Trial
 
-        trial = Trial(runnable, fake_providers, self, request.config.rootpath)
+        replay = request.config.stash.get(REPLAY, None)
+        trial = Trial(runnable, fake_providers, self, request.config.rootpath, replay)
+        request.node.stash[SEED] = trial.seed
         healthy = trial.healthy
         if not healthy.calls:
             fail(

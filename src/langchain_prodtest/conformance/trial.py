@@ -23,10 +23,12 @@ from pydantic import ValidationError
 from langchain_prodtest.conformance.manners import Manners
 from langchain_prodtest.fakes.providers import FakeProviders
 from langchain_prodtest.isolation.blocking import Block, watched
-from langchain_prodtest.script import Call, new_nonce
+from langchain_prodtest.replay import Replay
+from langchain_prodtest.script import Call, find_nonce, new_nonce
 
 __all__ = ["Got", "Trial", "innermost", "text_of"]
 
+PROMPT = f"Please answer this question: {new_nonce(0)}"
 SETTLE = 5.0  # seconds for a cancelled request to be over; only failing tests wait that long
 _numbers = itertools.count(1)
 
@@ -99,18 +101,23 @@ class Trial:
     what no step is scripted for gets the healthy answer.
     """
 
-    def __init__(self, runnable: Any, providers: FakeProviders, manners: Manners, root: Path) -> None:
+    def __init__(
+        self, runnable: Any, providers: FakeProviders, manners: Manners, root: Path,
+        replay: Replay | None = None,
+    ) -> None:  # fmt: skip
         self.runnable, self.providers, self.manners, self.root = runnable, providers, manners, root
         self.patience = manners.deadline + max(0.5, manners.deadline / 4)
         providers.journal.default = manners.reply
-        self._seed = uuid.uuid4().int & 0xFFFFFFFF
+        given = None if replay is None else replay.seed
+        self.seed = uuid.uuid4().int & 0xFFFFFFFF if given is None else given
+        self._prompt = replay.prompt if replay and replay.is_bare and find_nonce(replay.prompt) else PROMPT
         self._healthy: tuple[str, Got] | None = None
 
     @property
     def healthy(self) -> Got:
         """What the user gets while the provider is well; asked once."""
         if self._healthy is None:
-            nonce = new_nonce(next(_numbers), self._seed)
+            nonce = new_nonce(next(_numbers), self.seed)
             self._healthy = nonce, self._ask(False, nonce, Got(right=""))
         return self._healthy[1]
 
@@ -151,7 +158,7 @@ class Trial:
     def _next(self) -> tuple[str, Got]:
         healthy = self.healthy
         assert self._healthy is not None
-        nonce = new_nonce(next(_numbers), self._seed)
+        nonce = new_nonce(next(_numbers), self.seed)
         return nonce, Got(right=healthy.text.replace(self._healthy[0], nonce))
 
     def _ask(self, streaming: bool, nonce: str, got: Got, watch: float | None = None) -> Got:
@@ -205,7 +212,8 @@ class Trial:
             "configurable": {"thread_id": str(uuid.uuid4())},
         }
         config = merge_configs(further.pop("config", None), own)
-        return self.manners.question(self.runnable, f"Please answer this question: {nonce}"), config, further
+        text = self._prompt.replace(find_nonce(self._prompt), nonce)
+        return self.manners.question(self.runnable, text), config, further
 
     def _stream_mode(self) -> dict[str, str]:
         return {"stream_mode": "messages"} if hasattr(innermost(self.runnable), "stream_mode") else {}

@@ -47,6 +47,10 @@ class ScriptedChat(BaseChatModel):
         """Answer the next calls with `steps`, one each, in this order."""
         self._script.add(*steps)
 
+    def follow(self, script: Script) -> None:
+        """Answer from this Script from now on."""
+        self._script = script
+
     @property
     def calls(self) -> list[Call]:
         """The finished calls, oldest first; messages and tools are in OpenAI's shape."""
