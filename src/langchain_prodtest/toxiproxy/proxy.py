@@ -11,8 +11,9 @@ from typing import Any
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.address import Allowed, hosts_of, join_address, split_address
 from langchain_prodtest.toxiproxy.barrier import Barrier
+from langchain_prodtest.toxiproxy.connection import Connection
 from langchain_prodtest.toxiproxy.events import Events
-from langchain_prodtest.toxiproxy.link import Connection, Counts
+from langchain_prodtest.toxiproxy.link import Counts
 from langchain_prodtest.toxiproxy.policy import Policy
 from langchain_prodtest.toxiproxy.toxics import Connect, Toxic
 
