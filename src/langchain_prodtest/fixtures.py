@@ -1,7 +1,7 @@
 """What the plugin's fixtures build: it takes a script, a server and an environment together."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from langchain_prodtest.marker import Options
@@ -24,16 +24,25 @@ def script_for(options: Options | None, replay: Replay | None) -> Rehearsal:
 
 @contextmanager
 def served(options: Options | None, replay: Replay | None) -> Iterator["FakeProviders"]:
-    """Serve every provider, and lead clients there, by base URL or (option `transparent`) by proxy."""
+    """Serve every provider, and lead clients there, by base URL or (option `transparent`) by proxy.
+
+    Where pytest-socket forbids ports, the server listens on a UNIX socket.
+    """
     from langchain_prodtest.fakes.environment import directed, redirected
     from langchain_prodtest.fakes.providers import FakeProviders
+    from langchain_prodtest.fakes.unix import led_to_a_file, led_url
+    from langchain_prodtest.isolation.policy import ports_are_forbidden
     from langchain_prodtest.isolation.tokenizer import offline_tokenizer
     from langchain_prodtest.wire.providers import PROVIDERS
     from langchain_prodtest.wire.server import FakeServer
 
     script, transparent = script_for(options, replay), options is not None and options.transparent
     mounts = {name: name for name in PROVIDERS}
-    with FakeServer(script, mounts, transparent=transparent) as server, offline_tokenizer():
-        urls = {name: server.url(name) for name in PROVIDERS}
+    with (
+        led_to_a_file() if ports_are_forbidden(transparent) else nullcontext() as unix,
+        FakeServer(script, mounts, transparent=transparent, unix=unix) as server,
+        offline_tokenizer(),
+    ):
+        urls = {name: server.url(name) if unix is None else led_url(server.url(name)) for name in PROVIDERS}
         with directed(server.environment(), urls) if transparent else redirected(urls):
-            yield FakeProviders(script, urls, lambda: server.open)
+            yield FakeProviders(script, urls, lambda: server.open, unix)

@@ -248,7 +248,8 @@ def fake_chat(request: pytest.FixtureRequest, prodtest_network: object) -> "Scri
 def fake_providers(request: pytest.FixtureRequest, prodtest_network: object) -> Iterator["FakeProviders"]:
     """Fake providers on a real socket; clients built in the test are led to them by the environment.
 
-    With `@pytest.mark.prodtest(transparent=True)` the clients keep their production URLs.
+    With `@pytest.mark.prodtest(transparent=True)` the clients keep their production URLs. Where pytest-socket
+    forbids ports (`--disable-socket --allow-unix-socket`), the fakes listen on a UNIX socket.
     """
     from langchain_prodtest.fixtures import served
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from langchain_prodtest.errors import unknown_name
 from langchain_prodtest.script import Call, Match, Request, Script, Step
@@ -31,13 +32,19 @@ class FakeProviders:
     """All fake providers of a test; they share one Script, so a step for no one in particular serves any.
 
     Each is an attribute: `fake_providers.openai`, `fake_providers.anthropic`, ... A mistake in a script
-    shows on the wire as it is.
+    shows on the wire as it is. `unix` is the socket file that they listen on in place of a port, or None.
     """
 
     mistakes: Sequence[str] = ()
 
-    def __init__(self, script: Script, urls: Mapping[str, str], open: Callable[[], list[Request]]) -> None:  # noqa: A002
-        self.journal = script
+    def __init__(
+        self,
+        script: Script,
+        urls: Mapping[str, str],
+        open: Callable[[], list[Request]],  # noqa: A002
+        unix: Path | None = None,
+    ) -> None:
+        self.journal, self.unix = script, unix
         self._open = open
         self._providers = {name: FakeProvider(name, url, self) for name, url in urls.items()}
 
