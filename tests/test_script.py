@@ -259,6 +259,39 @@ def test_a_rule_of_one_s_own_decides_or_leaves_it_to_older_ones() -> None:
     assert not script.refuses("openai")
 
 
+def test_a_rule_changes_what_older_rules_and_the_default_answer() -> None:
+    script = Script(default=lambda asked: OK)
+    script.add(Reply("scripted"), NO, then_default=True)
+    script.rule(lambda asked: lambda step: step.later(1.0) if isinstance(step, Reply) else step)
+    script.rule(lambda asked: lambda step: step.slower(2.0) if isinstance(step, Reply) else step)
+    late = [Reply("scripted", first_token=2.0), NO, msgspec.structs.replace(OK, first_token=2.0)]
+    assert [script.next(request()) for _ in late] == late
+
+
+def test_what_is_unexpected_is_not_changed_and_a_refusal_uses_no_step_up() -> None:
+    script = Script()
+    script.add(OK)
+    script.rule(lambda asked: lambda step: NO)
+    with script.always(NO):
+        assert script.next(request()) == NO
+    assert len(script.leftover) == 1
+    assert [script.next(request()), script.next(request())] == [NO, None]
+
+
+def test_rules_and_chance_have_their_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    script = Script(default=lambda asked: OK)
+    script.rule(lambda asked: NO, window=(10.0, 20.0))
+    script.sometimes(Reply("by chance"), 1.0, window=(30.0, float("inf")))
+    seen = []
+    for clock[0] in (109.9, 110.0, 119.9, 120.0, 130.0, 1e9):
+        seen.append(script.next(request()))
+    assert seen == [OK, NO, NO, OK, Reply("by chance"), Reply("by chance")]
+    with pytest.raises(ScriptError, match="window: "):
+        script.rule(lambda asked: NO, window=(2.0, 1.0))
+
+
 def test_leftover_tells_which_steps_never_came() -> None:
     script = Script()
     script.add(OK, NO, match=Match(model="m"))

@@ -31,12 +31,35 @@ def test_the_finish_reason_follows_from_the_content(reply: Reply, finish: str) -
         {"chunks": 0},
         {"chunks": -1},
         {"gaps": [0.1, -0.1]},
+        {"gaps": [float("inf")]},
+        {"first_token": float("nan")},
+        {"per_chunk": float("inf")},
         {"gaps": [0.1], "per_chunk": 0.1},
     ],
 )
 def test_a_reply_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ScriptError, match="Reply: "):
         Reply("a", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("reply", "later", "slower"),
+    [
+        (Reply("a b", first_token=1.0, per_chunk=0.5), [3.0, 3.5, 4.0], [3.0, 4.5, 6.0]),
+        (Reply("a b", gaps=[1.0, 0.5]), [3.0, 3.5, 4.0], [3.0, 4.5, 6.0]),
+        (Reply("a b", gaps=[1.0]), [3.0, 4.0, 5.0], [3.0, 6.0, 9.0]),
+        (Reply("a b"), [2.0, 2.0, 2.0], [0.0, 0.0, 0.0]),
+    ],
+)
+def test_a_reply_can_come_later_or_slower(reply: Reply, later: list[float], slower: list[float]) -> None:
+    assert [reply.later(2.0).due(piece) for piece in range(3)] == later
+    assert [reply.slower(3.0).due(piece) for piece in range(3)] == slower
+
+
+def test_how_long_a_reply_takes_follows_from_what_is_in_it() -> None:
+    reply = Reply("a b", tool_calls=[ToolCall("book")], reasoning="c d e", first_token=1.0, per_chunk=0.5)
+    assert (reply.count, reply.seconds) == (6, 3.5)
+    assert (Reply("", first_token=1.0).count, Reply("", first_token=1.0).seconds) == (0, 1.0)
 
 
 @settings(deadline=None)
@@ -71,6 +94,7 @@ def test_a_text_is_cut_at_words(chunks: int | None, pieces: list[str]) -> None:
         ({"status": 600}, "400 to 599"),
         ({"status": 503, "after": -1}, "cannot be negative"),
         ({"status": 503, "delay": -0.1}, "cannot be negative"),
+        ({"status": 503, "delay": float("nan")}, "cannot be negative"),
         ({"how": "stall"}, "after=1 or more"),
         ({"how": "clean_end"}, "after=1 or more"),
         ({"how": "reset", "retry_after": 1}, "belong to a status"),

@@ -239,8 +239,8 @@ def _refuse_unknown_keys(table: dict[str, Any], into: type[Any], where: str) -> 
     for key, value in table.items():
         if key not in fields:
             raise UsageError(f"{where}: {unknown_name('key', key, fields)}")
-        inner = getattr(fields[key], "__args__", (fields[key],))[-1]
-        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+        kinds = getattr(fields[key], "__args__", (fields[key],))
+        for inner in [k for k in kinds if isinstance(k, type) and issubclass(k, msgspec.Struct)]:
             for item in value if isinstance(value, list) else [value]:
                 if isinstance(item, dict):
                     _refuse_unknown_keys(item, inner, f"{where} [{key}]")

@@ -4,6 +4,7 @@ A `Reply` is what a model says, a `Fault` is what goes wrong; both are data, of 
 decides which of them answers a request. In-process fakes and fake providers on the wire render it alike.
 """
 
+import math
 import re
 import threading
 import time
@@ -21,6 +22,7 @@ from langchain_prodtest.steps import Fault, How, Reply, Step, ToolCall, Usage
 
 __all__ = [
     "Call",
+    "Change",
     "Fault",
     "How",
     "Match",
@@ -30,6 +32,7 @@ __all__ = [
     "Step",
     "ToolCall",
     "Usage",
+    "Window",
     "answer_for",
     "find_nonce",
     "new_nonce",
@@ -97,16 +100,26 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-Decide = Callable[[Request], Step | None]
-"""Answers a request, or leaves it to older rules (None). It is called in order of arrival, one at a time."""
+Change = Callable[[Step], Step]
+"""Makes the answer of older rules, or the default, another one: later, slower, worse."""
 
+Decide = Callable[[Request], Step | Change | None]
+"""Answers a request, changes what older rules answer, or leaves it to them (None).
+
+It is called in order of arrival, one at a time.
+"""
+
+Window = tuple[float, float]
+"""Seconds since a rule was added: it is active from the first, and before the second."""
+
+_FOREVER: Window = (0.0, math.inf)
 _REMEMBERED = 10_000  # digests whose attempts are counted; the one not seen for longest is forgotten
 
 
 class _Rule:
     """What answers the requests that match: a sequence of steps, or with `repeat` the one step, or `decide`.
 
-    It is active from `since` to `until`. Once a `final` sequence is used up, no further request is expected.
+    It is active in its `window`. Once a `final` sequence is used up, no further request is expected.
     """
 
     def __init__(
@@ -116,25 +129,32 @@ class _Rule:
         *,
         repeat: bool = False,
         final: bool = False,
-        since: float = 0.0,
-        until: float | None = None,
+        window: Window = _FOREVER,
         decide: Decide | None = None,
     ) -> None:
         self.match, self.repeat, self.final = match or Match(), repeat, final
         self.left = list(steps)
-        self._since, self._until, self._decide = since, until, decide
+        begun = time.monotonic()
+        self._since, self._until, self._decide = begun + window[0], begun + window[1], decide
 
     def active(self) -> bool:
-        now = time.monotonic()
-        return bool(self.left) and self._since <= now and (self._until is None or now < self._until)
+        return self._since <= time.monotonic() < self._until
 
     def take(self) -> Step:
         return self.left[0] if self.repeat else self.left.pop(0)
 
-    def answer(self, request: Request) -> Step | None:
+    def answer(self, request: Request) -> Step | Change | None:
+        if not self.active():
+            return None
         if self._decide is not None:
             return self._decide(request)
-        return self.take() if self.active() else None
+        return self.take() if self.left else None
+
+
+def _ordered(start: float, end: float) -> Window:
+    if not 0 <= start < end:
+        raise ScriptError("window: the start cannot be negative, and the end comes after it")
+    return start, end
 
 
 class Script:
@@ -170,8 +190,7 @@ class Script:
     @contextmanager
     def always(self, step: Step, match: Match | None = None, lease: float | None = None) -> Iterator[None]:
         """Answer every matching request with `step` while the block runs, `lease` seconds at most."""
-        until = None if lease is None else time.monotonic() + lease
-        rule = _Rule(match, [step], repeat=True, until=until)
+        rule = _Rule(match, [step], repeat=True, window=(0.0, math.inf if lease is None else lease))
         with self._lock:
             self._rules.append(rule)
         try:
@@ -182,31 +201,38 @@ class Script:
 
     def window(self, step: Step, start: float, seconds: float, match: Match | None = None) -> None:
         """Answer every matching request with `step` from `start` seconds after now, for `seconds`."""
-        if start < 0 or seconds <= 0:
-            raise ScriptError("window: start cannot be negative, and seconds must be more than 0")
-        since = time.monotonic() + start
+        rule = _Rule(match, [step], repeat=True, window=_ordered(start, start + seconds))
         with self._lock:
-            self._rules.append(_Rule(match, [step], repeat=True, since=since, until=since + seconds))
+            self._rules.append(rule)
 
-    def sometimes(self, fault: Fault, probability: float, seed: int = 0, match: Match | None = None) -> None:
-        """Answer each matching request with `fault` by chance: same seed and order of arrival, same faults.
+    def sometimes(
+        self,
+        step: Step,
+        probability: float,
+        seed: int = 0,
+        match: Match | None = None,
+        window: Window = _FOREVER,
+    ) -> None:
+        """Answer each matching request with `step` by chance: same seed and order of arrival, same answers.
 
         A `refuse` cannot be left to chance: it strikes before there is a request.
         """
         if not 0 <= probability <= 1:
             raise ScriptError(f"sometimes: probability lies between 0 and 1, not {probability:g}")
-        if fault.how == "refuse":
+        if isinstance(step, Fault) and step.how == "refuse":
             raise ScriptError('sometimes: how="refuse" strikes before there is a request. Use how="reset".')
         random = Random(seed)
-        self.rule(lambda request: fault if random.random() < probability else None, match)
+        self.rule(lambda request: step if random.random() < probability else None, match, window)
 
-    def rule(self, decide: Decide, match: Match | None = None) -> None:
+    def rule(self, decide: Decide, match: Match | None = None, window: Window = _FOREVER) -> None:
         """Let `decide` answer each matching request, or leave it to older rules by returning None.
 
-        It is called under the Script's lock, so it must not block.
+        By returning a function it changes the step that older rules, or the default, answer with. Both are
+        called under the Script's lock, so they must not block.
         """
+        rule = _Rule(match, window=_ordered(*window), decide=decide)
         with self._lock:
-            self._rules.append(_Rule(match, decide=decide))
+            self._rules.append(rule)
 
     def attempt(self, digest: str, scope: str = "") -> int:
         """Count a request with this digest and return the how-manieth it is in its scope, from 1.
@@ -224,7 +250,7 @@ class Script:
         """Tell whether the next connection for `provider` is to be refused, and use that step up."""
         with self._lock:
             for rule in reversed(self._rules):
-                if rule.active() and rule.match in (Match(), Match(provider=provider)):
+                if rule.active() and rule.left and rule.match in (Match(), Match(provider=provider)):
                     head = rule.left[0]
                     refused = isinstance(head, Fault) and head.how == "refuse"
                     if refused:
@@ -234,15 +260,24 @@ class Script:
 
     def next(self, request: Request) -> Step | None:
         """Return the step that answers `request`; None when a sequence for it was scripted and is used up."""
+        step, exhausted, changes = None, False, list[Change]()
         with self._lock:
-            exhausted = False
             for rule in reversed(self._rules):
-                if rule.match.accepts(request):
-                    step = rule.answer(request)
-                    if step is not None:
-                        return step
+                if step is None and rule.match.accepts(request):
+                    said = rule.answer(request)
                     exhausted = exhausted or rule.final
-        return None if exhausted else self.default(request)
+                    if callable(said):
+                        changes.append(said)
+                    else:
+                        step = said
+        if step is None:
+            if exhausted:
+                return None
+            step = self.default(request)
+        with self._lock:
+            for change in reversed(changes):
+                step = change(step)
+        return step
 
     def record(self, call: Call) -> None:
         """Append a finished exchange to the journal, which may be any length; the journal numbers it."""

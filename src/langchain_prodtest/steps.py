@@ -7,6 +7,7 @@ from random import Random
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from langchain_prodtest.errors import ScriptError
 
@@ -53,9 +54,9 @@ class Reply(msgspec.Struct, frozen=True):
     gaps: Sequence[float] = ()
 
     def __post_init__(self) -> None:
-        if any(gap < 0 for gap in self.gaps) or (self.gaps and (self.first_token or self.per_chunk)):
+        if not all(map(_is_time, self.gaps)) or (self.gaps and (self.first_token or self.per_chunk)):
             raise ScriptError("Reply: gaps are seconds, not negative, and replace first_token and per_chunk")
-        if self.first_token < 0 or self.per_chunk < 0:
+        if not (_is_time(self.first_token) and _is_time(self.per_chunk)):
             raise ScriptError("Reply: first_token and per_chunk are seconds and cannot be negative")
         if self.chunks is not None and self.chunks < 1:
             raise ScriptError(f"Reply: chunks must be at least 1, not {self.chunks}")
@@ -83,6 +84,29 @@ class Reply(msgspec.Struct, frozen=True):
         beyond = max(0, piece + 1 - len(self.gaps))
         return math.fsum(self.gaps[: piece + 1]) + beyond * self.gaps[-1]
 
+    @property
+    def count(self) -> int:
+        """The words and tool calls in it: about as many pieces as it is streamed in."""
+        return len(Reply(self.reasoning).pieces()) + len(self.pieces()) + len(self.tool_calls)
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes: when the last of so many pieces is due."""
+        return self.due(max(self.count, 1) - 1)
+
+    def later(self, seconds: float) -> "Reply":
+        """Return it with all pieces so much later."""
+        if self.gaps:
+            first, *rest = self.gaps
+            return replace(self, gaps=[first + seconds, *(rest or [first])])
+        return replace(self, first_token=self.first_token + seconds)
+
+    def slower(self, factor: float) -> "Reply":
+        """Return it with all times multiplied."""
+        gaps = tuple(gap * factor for gap in self.gaps)
+        times = {"first_token": self.first_token * factor, "per_chunk": self.per_chunk * factor}
+        return replace(self, gaps=gaps, **times)
+
     def pieces(self) -> list[str]:
         """Cut the text into the pieces in which it is streamed; joined they are the text again."""
         words = re.findall(r"\s*\S+|\s+$", self.text)
@@ -92,6 +116,10 @@ class Reply(msgspec.Struct, frozen=True):
         sizes = [size + (i < rest) for i in range(self.chunks)]
         ends = [sum(sizes[: i + 1]) for i in range(self.chunks)]
         return ["".join(words[end - n : end]) for end, n in zip(ends, sizes, strict=True)]
+
+
+def _is_time(seconds: float) -> bool:
+    return 0 <= seconds < math.inf
 
 
 def lognormal(median: float, sigma: float, count: int, seed: int = 0, first: float = 0.0) -> list[float]:
@@ -165,7 +193,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
             raise ScriptError('Fault: give either status (such as 503) or how (such as "reset")')
         if self.status is not None and not 400 <= self.status <= 599:
             raise ScriptError(f"Fault: status must be 400 to 599, not {self.status}")
-        if self.after < 0 or self.after_bytes < 0 or self.delay < 0:
+        if self.after < 0 or self.after_bytes < 0 or not _is_time(self.delay):
             raise ScriptError("Fault: after, after_bytes and delay cannot be negative")
         if self.how in _AT_AN_EVENT and not (self.after or self.after_bytes):
             raise ScriptError(f"Fault: {self.how} happens inside an answer; give after=1 or more")

@@ -145,7 +145,7 @@ def test_a_script_file_answers_and_a_bad_one_never_opens_the_port(tmp_path: Path
     script.write_text("[[rule]]\nalways = {statsu = 503}")
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f'{script} [rule 1] [always]: unknown key "statsu". Did you mean "status"?' in done.stderr
+    assert f'{script}:2 [rule 1] [always]: unknown key "statsu". Did you mean "status"?' in done.stderr
 
 
 def test_the_journal_file_has_the_calls_of_every_scope(tmp_path: Path) -> None:

@@ -5,54 +5,53 @@ import math
 import time
 from collections.abc import Callable
 
-from msgspec.structs import replace
-
 from langchain_prodtest.errors import ScriptError
-from langchain_prodtest.script import Fault, Reply, Request, Step
+from langchain_prodtest.script import Change, Fault, Request, Step
 
 __all__ = ["Slots"]
 
 
 class Slots:
-    """A rule for `Script.rule`: `answer` for `count` requests at once; `queue` more wait, others are refused.
+    """A rule for `Script.rule`: lets `count` requests at once through; `queue` more wait, others are refused.
 
-    A request that waits gets its first token later by that time. A slot is taken for the time that the Reply
-    takes as it is paced, also when the client leaves before; without a pace no slot is ever taken. A refusal
-    is a Fault with `status` that tells when the next slot is free.
+    What older rules answer comes later by the time that its request waits. A Reply takes a slot for the time
+    that it is paced to take, also when the client leaves before; what is not paced, and a Fault, takes none.
+    With `slower`, each slot in use makes a Reply that begins take so much longer: 0.1 is a tenth. A refusal
+    is a Fault with `status` that tells when the next slot is free; no step of an older rule is used up by it.
     """
 
     def __init__(
         self,
         count: int,
-        queue: int,
-        answer: Callable[[Request], Reply],
+        queue: int = 0,
         *,
         status: int = 429,
+        slower: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if count < 1 or queue < 0:
-            raise ScriptError("Slots: count must be at least 1, and queue cannot be negative")
+        if count < 1 or queue < 0 or not 0 <= slower < math.inf:
+            raise ScriptError("Slots: count must be at least 1, queue and slower cannot be negative")
+        Fault(status=status)
         self._free = [-math.inf] * count  # when each slot is free again; a heap
         self._waiting: list[float] = []  # when each request in the queue begins; a heap
-        self._queue, self._answer, self._status, self._clock = queue, answer, status, clock
+        self._queue, self._status, self._slower, self._clock = queue, status, slower, clock
 
-    def __call__(self, request: Request) -> Step:
-        """Return the Reply, late if it has to wait, or the Fault."""
+    def __call__(self, request: Request) -> Fault | Change:
+        """Return what makes an answer late if it has to wait, or the Fault."""
         now = self._clock()
         while self._waiting and self._waiting[0] <= now:
             heapq.heappop(self._waiting)
+        wait = self._free[0] - now
+        if wait > 0 and len(self._waiting) >= self._queue:
+            return Fault(status=self._status, retry_after=math.ceil(wait))
+        return lambda step: self._placed(step, now)
+
+    def _placed(self, step: Step, now: float) -> Step:
+        if isinstance(step, Fault):
+            return step
         start = max(now, self._free[0])
-        if start > now and len(self._waiting) >= self._queue:
-            return Fault(status=self._status, retry_after=math.ceil(start - now))
         if start > now:
             heapq.heappush(self._waiting, start)
-        reply = self._answer(request)
-        last = max(len(reply.pieces()) + len(reply.tool_calls), 1) - 1
-        heapq.heapreplace(self._free, start + reply.due(last))
-        return _later(reply, start - now)
-
-
-def _later(reply: Reply, seconds: float) -> Reply:
-    if reply.gaps:
-        return replace(reply, gaps=[reply.gaps[0] + seconds, *(reply.gaps[1:] or reply.gaps)])
-    return replace(reply, first_token=reply.first_token + seconds)
+        reply = step.slower(1 + self._slower * sum(free > start for free in self._free))
+        heapq.heapreplace(self._free, start + reply.seconds)
+        return reply.later(start - now)
