@@ -146,7 +146,9 @@ def test_disabled_proxy_is_stored_unresolved(call: Any) -> None:
          "listen tcp: lookup tcp/nosuch: unknown port"),
     ],
 )  # fmt: skip
-def test_create_refuses(call: Any, body: Any, status: int, error: Any) -> None:
+def test_create_refuses(call: Any, kind: str, body: Any, status: int, error: Any) -> None:
+    """Every refusal is a 4xx by default; what is no address is 500 from the original."""
+    status = 400 if kind == "embedded" else status
     got, _, content = call("POST", "/proxies", body)
     assert (got, json.loads(content)) == (status, {"error": error, "status": status})
     assert call("GET", "/proxies")[2] == b"{}"
@@ -219,22 +221,35 @@ def test_update_of_an_unknown_proxy_is_404_before_its_body_is_read(call: Any) ->
     assert call("PATCH", "/proxies/none", b"{bad")[0] == 404
 
 
-def test_update_with_a_bad_listen_changes_nothing(call: Any, proxy: Proxy) -> None:
+def test_update_with_a_bad_listen_changes_nothing(call: Any, kind: str, proxy: Proxy) -> None:
+    refusal = 400 if kind == "embedded" else 500
     before = call("GET", "/proxies/p")[2]
     status, _, body = call("PATCH", "/proxies/p", {"listen": "127.0.0.1:77777"})
-    assert (status, json.loads(body)["error"]) == (500, "address 77777: invalid port")
+    assert (status, json.loads(body)["error"]) == (refusal, "address 77777: invalid port")
     assert call("GET", "/proxies/p")[2] == before
 
 
-def test_update_to_a_port_in_use_leaves_the_proxy_disabled_at_the_new_address(
-    toxi: Any, call: Any, proxy: Proxy
+@pytest.mark.parametrize("change", [{}, {"upstream": "127.0.0.1:10"}])
+def test_update_to_a_port_in_use_changes_nothing_or_leaves_the_proxy_disabled_there(
+    toxi: Any, call: Any, kind: str, proxy: Proxy, change: Any
 ) -> None:
+    """By default nothing changes; the original stops the proxy first."""
     other = toxi.create(UPSTREAM, "other")
-    status, _, _ = call("PATCH", "/proxies/p", {"listen": other.listen})
+    before = json.loads(call("GET", "/proxies/p")[2])
+    status, _, _ = call("PATCH", "/proxies/p", {"listen": other.listen, **change})
     shown = json.loads(call("GET", "/proxies/p")[2])
-    assert (status, shown["enabled"], shown["listen"]) == (500, False, other.listen)
+    moved = {**before, "enabled": False, "listen": other.listen, **change}
+    assert (status, shown) == (500, before if kind == "embedded" else moved)
     other.destroy()
     assert call("PATCH", "/proxies/p", {"enabled": True})[0] == 200
+
+
+def test_populate_to_a_port_in_use_keeps_the_old_proxy(toxi: Any, call: Any, kind: str, proxy: Proxy) -> None:
+    """By default it goes on; the original disables it."""
+    other = toxi.create(UPSTREAM, "other")
+    status, _, _ = call("POST", "/populate", [{"name": "p", "upstream": UPSTREAM, "listen": other.listen}])
+    shown = json.loads(call("GET", "/proxies/p")[2])
+    assert (status, shown["enabled"], shown["listen"]) == (500, kind == "embedded", proxy.listen)
 
 
 def test_port_zero_moves_to_a_new_port_and_a_host_name_of_the_same_address_does_not(

@@ -177,6 +177,26 @@ def another_toxic_lets_go_of_delayed_data(toxi: Any, proxy: Any, peer: Any) -> A
         return bool(select.select([client], [], [], 0.5)[0])
 
 
+def address_that_is_none(toxi: Any, proxy: Any, peer: Any) -> Any:
+    return status_of(toxi.create, peer.address, "q", listen="127.0.0.1:99999")
+
+
+def populate_with_a_bad_address_in_the_middle(toxi: Any, proxy: Any, peer: Any) -> Any:
+    """How many proxies it has created."""
+    listens = ["127.0.0.1:0", "127.0.0.1:99999"]
+    wanted = [{"name": f"n{n}", "upstream": peer.address, "listen": at} for n, at in enumerate(listens)]
+    assert status_of(toxi.request, "POST", "/populate", wanted) in (400, 500)
+    return len(toxi.proxies()) - 1
+
+
+def move_to_a_port_in_use(toxi: Any, proxy: Any, peer: Any) -> Any:
+    """Whether the proxy goes on where it was."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        body = {"listen": f"127.0.0.1:{taken.getsockname()[1]}"}
+        assert status_of(toxi.request, "PATCH", proxy.path, body) == 500
+        return toxi.get_proxy("p").enabled
+
+
 DIFFERENCES = [
     # what, observation, real server (2.12), strict, default
     ("`toxicity` outside 0 to 1 (status)", toxicity_above_one, 200, 200, 400),
@@ -199,6 +219,10 @@ DIFFERENCES = [
     ("adding a toxic lets go of data that the one before delays", another_toxic_lets_go_of_delayed_data,
      True, True, False),
     ("connections keep their draw over `PATCH {}`", draw_after_an_empty_update, False, False, True),
+    ("a `listen` that is no address (status)", address_that_is_none, 500, 500, 400),
+    ("proxies that `/populate` creates before a bad `listen`", populate_with_a_bad_address_in_the_middle,
+     1, 1, 0),
+    ("a proxy that cannot move to a port in use goes on", move_to_a_port_in_use, False, False, True),
     ("toxics left when a reset fails", reset_with_a_proxy_that_cannot_start, 1, 1, 0),
 ]  # fmt: skip
 
@@ -228,7 +252,7 @@ def table() -> str:
 
 def shown(value: Any) -> str:
     words = {True: "yes", False: "no", b"": "a plain end", b"answer": "arrives", "reset": "a reset"}
-    return words[value] if type(value) in (bool, bytes) or value in words else f"`{value}`"
+    return f"`{value}`" if type(value) is int or value not in words else words[value]
 
 
 def test_documentation_holds_the_table_of_differences() -> None:

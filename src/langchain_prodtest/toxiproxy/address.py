@@ -5,10 +5,14 @@ from collections.abc import Sequence
 
 from langchain_prodtest.errors import ToxiproxyError
 
-__all__ = ["UNIX", "Allowed", "hosts_of", "join_address", "split_address"]
+__all__ = ["UNIX", "Allowed", "NoAddressError", "hosts_of", "join_address", "split_address"]
 
 UNIX = "unix:"
 """What the address of a UNIX socket begins with; its path follows."""
+
+
+class NoAddressError(ToxiproxyError):
+    """A text is no address; it says so in Go's words."""
 
 
 class Allowed:
@@ -45,21 +49,21 @@ class Allowed:
 def split_address(text: str, allowed: Allowed) -> tuple[str, int]:
     """Return host and port of `127.0.0.1:80`, `[::1]:80`, `localhost:80` or `:80` (loopback).
 
-    ToxiproxyError: status 500 and Go's words for what is no address, 400 for a host that is not allowed.
+    NoAddressError for what is no address, ToxiproxyError for a host that is not allowed; both of status 400.
     """
     host, colon, port = text.rpartition(":")
     if not colon:
-        raise ToxiproxyError(f"address {text}: missing port in address", 500)
+        raise NoAddressError(f"address {text}: missing port in address", 400)
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ToxiproxyError(f"address {text}: too many colons in address", 500)
+        raise NoAddressError(f"address {text}: too many colons in address", 400)
     host = host or "127.0.0.1"
     allowed.check(host)
     if port and not (port.isascii() and port.isdigit()):
-        raise ToxiproxyError(f"lookup tcp/{port}: unknown port", 500)
+        raise NoAddressError(f"lookup tcp/{port}: unknown port", 400)
     if int(port or "0") > 65535:
-        raise ToxiproxyError(f"address {port}: invalid port", 500)
+        raise NoAddressError(f"address {port}: invalid port", 400)
     return host, int(port or "0")
 
 

@@ -71,11 +71,7 @@ class Api:
             self._proxies.check_room()
         wanted.check_upstream(self._policy.allowed)
         try:
-            proxy.move(wanted.listen, wanted.upstream)
-            if wanted.enabled:
-                proxy.start()
-            else:
-                proxy.stop()
+            proxy.update(wanted.listen, wanted.upstream, wanted.enabled)
         finally:
             await proxy.closed()
         if seconds is not None and not proxy.enabled:
@@ -99,6 +95,7 @@ class Api:
             wanted = [WantedProxy(each) for each in given or []]
             for number, each in enumerate(wanted, 1):
                 each.check(self._policy.allowed, f" at proxy {number}")
+            self._proxies.check_all(wanted)
             for each in wanted:
                 done.append(await self._proxies.put(each))
         except ToxiproxyError as error:

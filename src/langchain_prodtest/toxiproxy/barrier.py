@@ -22,7 +22,11 @@ class Barrier:
         listener.listen(0)
         self._ours: list[socket.socket] = []
         for _ in range(_MOST):
-            sock = socket.socket(listener.family)
+            try:
+                sock = socket.socket(listener.family)
+            except OSError:
+                self.lift()
+                raise
             sock.setblocking(False)
             self._ours.append(sock)
             with contextlib.suppress(BlockingIOError):

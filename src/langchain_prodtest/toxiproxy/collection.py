@@ -2,18 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.events import Events
 from langchain_prodtest.toxiproxy.policy import Policy
-from langchain_prodtest.toxiproxy.proxy import Proxy
+from langchain_prodtest.toxiproxy.proxy import Proxy, resolve, resolve_new
 from langchain_prodtest.toxiproxy.wanted import WantedProxy
 
 __all__ = ["Collection"]
 
 
-_GLANCE = 0.25
+_GLANCE = 0.1
 
 
 class Collection:
@@ -40,27 +40,44 @@ class Collection:
         """Add a proxy; ToxiproxyError 409 if the name is taken, 500 if the port is; then none is added."""
         if wanted.name in self._proxies:
             raise ToxiproxyError("proxy already exists", 409)
-        proxy = Proxy(wanted.name, wanted.listen, wanted.upstream, self.events, self.policy)
+        proxy = self._proxy(wanted)
         if wanted.enabled:
             proxy.start()
         self._proxies[wanted.name] = proxy
         return proxy
 
+    def check_all(self, wanted: Sequence[WantedProxy]) -> None:
+        """Refuse proxies to `put` of which one has no address to listen on, or that are too many faults."""
+        new = [each for each in wanted if each.name not in self._proxies]
+        for each in wanted if not self.policy.strict else ():
+            if each.enabled:
+                (resolve_new if each in new else resolve)(each.listen, self.policy)
+        self.check_room(sum(not each.enabled for each in new))
+
     async def put(self, wanted: WantedProxy) -> Proxy:
-        """Return the proxy of that name if its addresses are the wanted ones, else a new one in its place."""
+        """Return the proxy of that name if its addresses are the wanted ones, else a new one in its place.
+
+        ToxiproxyError if that one cannot listen, and then the old one goes on; in strict mode it is disabled.
+        """
         old = self._proxies.get(wanted.name)
         if old is None:
             return self.create(wanted)
         if old.is_at(wanted.listen, wanted.upstream):
             return old
+        new = self._proxy(wanted)
+        if wanted.enabled and not self.policy.strict and not old.is_at(wanted.listen, old.upstream):
+            new.start()
         old.destroy()
-        await old.closed()
-        del self._proxies[wanted.name]
         try:
-            return self.create(wanted)
-        except ToxiproxyError:
-            self._proxies[wanted.name] = old
-            raise
+            if wanted.enabled:
+                new.start()
+            self._proxies[wanted.name] = new
+        finally:
+            await old.closed()
+        return new
+
+    def _proxy(self, wanted: WantedProxy) -> Proxy:
+        return Proxy(wanted.name, wanted.listen, wanted.upstream, self.events, self.policy)
 
     def check_room(self, more: int = 1) -> None:
         """Refuse (ToxiproxyError 400) faults that are too many, or any while all are stopped."""

@@ -25,7 +25,7 @@ _MAX_LEASE = 30.0
 _MAX_FAULTS = 20
 _PATIENCE = 5.0
 _LISTEN_IN = 0.1
-_GLANCE = 0.25
+_GLANCE = 0.1
 _Request = tuple[str, str, Any]
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from langchain_prodtest.errors import ToxiproxyError
-from langchain_prodtest.toxiproxy.address import Allowed, hosts_of, join_address, split_address
+from langchain_prodtest.toxiproxy.address import NoAddressError, hosts_of, join_address, split_address
 from langchain_prodtest.toxiproxy.barrier import Barrier
 from langchain_prodtest.toxiproxy.connection import Connection
 from langchain_prodtest.toxiproxy.events import Events
@@ -17,7 +17,7 @@ from langchain_prodtest.toxiproxy.link import Counts
 from langchain_prodtest.toxiproxy.policy import Policy
 from langchain_prodtest.toxiproxy.toxics import Connect, Toxic
 
-__all__ = ["Proxy", "show_toxic"]
+__all__ = ["Proxy", "resolve", "resolve_new", "show_toxic"]
 
 _BACKLOG = 1024
 _RETRY = 0.2
@@ -49,7 +49,7 @@ class Proxy:
         if self.enabled:
             return
         if self._socket is None:
-            self._socket, self.listen = _bind(self.listen, self._policy.allowed)
+            self._socket, self.listen = _bind(self.listen, self._policy)
         try:
             _listen(self._socket)
         except OSError as error:
@@ -77,7 +77,7 @@ class Proxy:
         asyncio.get_running_loop().remove_reader(self._socket)
         self._release()
         with contextlib.suppress(ToxiproxyError):
-            self._socket, _ = _bind(self.listen, self._policy.allowed)
+            self._socket, _ = _bind(self.listen, self._policy)
             # Others that allow reuse could bind the port too; while it is held it must be ours alone.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
@@ -93,9 +93,13 @@ class Proxy:
         if wanted:
             self._refuse()
         elif wanted == 0:
-            loop.remove_reader(self._socket)
             _listen(self._socket)
-            self._barrier = Barrier(self._socket)
+            try:
+                self._barrier = Barrier(self._socket)
+            except OSError:
+                _listen(self._socket)
+                raise
+            loop.remove_reader(self._socket)
         else:
             _listen(self._socket)
             loop.add_reader(self._socket, self._accept)
@@ -110,14 +114,31 @@ class Proxy:
 
     def is_at(self, listen: str, upstream: str) -> bool:
         """Say whether these are its addresses; ToxiproxyError if `listen` is none."""
-        return (_resolve(listen, self._policy.allowed), upstream) == (self.listen, self.upstream)
+        return (resolve(listen, self._policy), upstream) == (self.listen, self.upstream)
 
-    def move(self, listen: str, upstream: str) -> None:
-        """Take other addresses; if they differ a running proxy is stopped. ToxiproxyError for no address."""
+    def update(self, listen: str, upstream: str, enabled: bool) -> None:
+        """Be as wanted; other addresses stop a running proxy first.
+
+        ToxiproxyError if that cannot be, and then it is as before; in strict mode disabled, at the new ones.
+        """
+        before = self.listen, self.upstream
         if not self.is_at(listen, upstream):
+            bound: tuple[socket.socket | None, str] = (None, listen)
+            if enabled and not self._policy.strict and not self.is_at(listen, self.upstream):
+                bound = _bind(listen, self._policy)
             self.stop()
             self._release()
-            self.listen, self.upstream = listen, upstream
+            self._socket, self.listen = bound
+            self.upstream = upstream
+        if not enabled:
+            self.stop()
+            return
+        try:
+            self.start()
+        except ToxiproxyError:
+            if not self._policy.strict:
+                self.listen, self.upstream = before
+            raise
 
     def destroy(self) -> None:
         """Stop for good."""
@@ -136,6 +157,11 @@ class Proxy:
         """Add a toxic behind the others; it acts on open connections too."""
         toxic.added = asyncio.get_running_loop().time()
         self.toxics.append(toxic)
+        try:
+            self._mind_barrier()
+        except OSError:
+            self.toxics.remove(toxic)
+            raise
         if toxic.plan.duration is not None:
             seconds = (toxic.plan.start + toxic.plan.duration) / 1000
             self._timers[toxic.name] = asyncio.get_running_loop().call_later(
@@ -143,7 +169,6 @@ class Proxy:
             )
         for connection in self._connections:
             connection.add(toxic)
-        self._mind_barrier()
         self._events.add("toxic_added", self.name, toxic=toxic.name, type=toxic.type)
 
     def update_toxic(self, toxic: Toxic, toxicity: float, attributes: dict[str, float]) -> None:
@@ -291,30 +316,39 @@ def show_toxic(toxic: Toxic) -> dict[str, Any]:
     }
 
 
-def _resolve(listen: str, allowed: Allowed) -> str:
-    host, port = split_address(listen or ":0", allowed)
+def resolve(listen: str, policy: Policy) -> str:
+    """Return an address to listen on as it is shown; ToxiproxyError for none, or one that is not allowed."""
+    try:
+        host, port = split_address(listen or ":0", policy.allowed)
+    except NoAddressError as error:
+        raise NoAddressError(str(error), 500 if policy.strict else 400) from None
     ips = hosts_of(host)
     if not ips:
         raise ToxiproxyError(f'"{host}" is no IP address: a listener needs one', 400)
     return join_address(ips[0], port)
 
 
-def _bind(listen: str, allowed: Allowed) -> tuple[socket.socket, str]:
+def resolve_new(listen: str, policy: Policy) -> tuple[str, int]:
+    """Return host and port of a listener that is to come; ToxiproxyError as `resolve`, in other words."""
     try:
-        host, port = split_address(_resolve(listen, allowed), allowed)
-    except ToxiproxyError as error:
-        raise ToxiproxyError(
-            f"listen tcp: {error}" if error.status == 500 else str(error), error.status
-        ) from None
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        raise _listen_error(join_address(host, port), error) from None
-    return sock, join_address(host, sock.getsockname()[1])
+        return split_address(resolve(listen, policy), policy.allowed)
+    except NoAddressError as error:
+        raise ToxiproxyError(f"listen tcp: {error}", error.status) from None
+
+
+def _bind(listen: str, policy: Policy) -> tuple[socket.socket, str]:
+    host, port = resolve_new(listen, policy)
+    with contextlib.ExitStack() as stack:
+        try:
+            sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+            stack.callback(sock.close)
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, port))
+        except OSError as error:
+            raise _listen_error(join_address(host, port), error) from None
+        stack.pop_all()
+        return sock, join_address(host, sock.getsockname()[1])
 
 
 def _listen(sock: socket.socket) -> None:
