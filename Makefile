@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV     := .venv/bin/uv
 RUN    := .venv/bin
 
-.PHONY: demo test check bench standard toxiproxy clean
+.PHONY: demo test check bench standard standard-lowest toxiproxy clean
 
 demo: .venv/ready
 	$(RUN)/prodtest demo $(ARGS)
@@ -34,6 +34,19 @@ standard: .venv-standard/ready
 	UV_PROJECT_ENVIRONMENT=.venv-standard $(UV) sync --quiet --frozen --group standard
 	touch $@
 
+# The same clients with the lowest SDKs that they accept: they describe and raise other things.
+LOWEST := $(addprefix tests/wire/test_,openai.py responses.py azure.py anthropic.py clients.py clients_openai.py \
+  clients_anthropic.py conformance.py)
+LOWEST_SUITES := $(addprefix tests/standard/test_,openai.py azure.py anthropic.py)
+standard-lowest: .venv-lowest/ready
+	.venv-lowest/bin/python -m pytest $(LOWEST) $(LOWEST_SUITES) $(ARGS)
+
+.venv-lowest/ready: .venv/ready tests/standard/lowest.txt
+	UV_PROJECT_ENVIRONMENT=.venv-lowest $(UV) sync --quiet --frozen --group standard
+	$(UV) pip install --quiet --python .venv-lowest/bin/python --requirement tests/standard/lowest.txt
+	$(UV) pip check --quiet --python .venv-lowest/bin/python
+	touch $@
+
 # The real Toxiproxy, by the Go tool chain; tests and experiments use it when it is on PATH.
 toxiproxy: .venv/toxiproxy/toxiproxy-server
 .venv/toxiproxy/toxiproxy-server:
@@ -42,4 +55,4 @@ toxiproxy: .venv/toxiproxy/toxiproxy-server
 	mv .venv/toxiproxy/server $@
 
 clean:
-	rm -rf .venv .venv-standard dist .prodtest
+	rm -rf .venv .venv-standard .venv-lowest dist .prodtest

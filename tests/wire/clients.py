@@ -16,6 +16,7 @@ from langchain_xai import ChatXAI
 from pydantic import SecretStr
 
 from langchain_prodtest.script import Fault
+from tests.wire.generation import OPENAI_2
 
 __all__ = ["CLIENTS", "DAMAGES", "Client"]
 
@@ -172,6 +173,7 @@ NVIDIA_DAMAGE = {
 
 OPENAI_CUT = ("OpenAIConnectionError",)
 HTTPX_CUT = ("ReadError", "RemoteProtocolError")
+OPENAI_CUT_STREAM = HTTPX_CUT if OPENAI_2 else OPENAI_CUT
 
 
 def _openai(url: str, **options: Any) -> BaseChatModel:
@@ -224,7 +226,9 @@ def _nvidia(url: str, **options: Any) -> BaseChatModel:
 
 def _by_openai(provider: str, build: Callable[..., BaseChatModel], **special: Any) -> Client:
     """Return the row of a client that is built on OpenAI's SDK."""
-    return Client(provider, build, OPENAI, OPENAI_CUT, OPENAI_CUT, **{"damage": OPENAI_DAMAGE, **special})
+    return Client(
+        provider, build, OPENAI, OPENAI_CUT, OPENAI_CUT_STREAM, **{"damage": OPENAI_DAMAGE, **special}
+    )
 
 
 CLIENTS: dict[str, Client] = {

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import anthropic
+import httpx
 import httpx2
 import pytest
 from langchain_anthropic import ChatAnthropic
@@ -19,7 +20,9 @@ from langchain_prodtest.script import Fault, Reply, Script, ToolCall, Usage, ans
 from langchain_prodtest.wire import FakeServer
 from langchain_prodtest.wire.anthropic import Anthropic
 from langchain_prodtest.wire.codec import Event
+from tests.wire.generation import ANTHROPIC_0
 
+TRANSPORT: Any = httpx if ANTHROPIC_0 else httpx2
 NONCE = new_nonce(7)
 MODEL = "claude-prodtest"  # the client warns of what it knows about real ones
 QUESTION = f"Say it. {NONCE}"
@@ -215,14 +218,20 @@ def test_a_refusal_is_a_normal_answer(chat: Chat, script: Script, way: str) -> N
 
 # -- errors before the answer -----------------------------------------------------------------------------
 
+
+def _error(name: str, before: str) -> type[anthropic.APIStatusError]:
+    kind: type[anthropic.APIStatusError] = getattr(anthropic._exceptions, before if ANTHROPIC_0 else name)
+    return kind
+
+
 STATUSES: dict[int, tuple[type[anthropic.APIStatusError], int]] = {
     400: (classes.AnthropicInvalidRequestError, 1),
     401: (classes.AnthropicAuthenticationError, 1),
     403: (classes.AnthropicPermissionDeniedError, 1),
     404: (classes.AnthropicModelNotFoundError, 1),
-    408: (anthropic.RequestTimeoutError, 3),
+    408: (_error("RequestTimeoutError", "APIStatusError"), 3),
     409: (anthropic.ConflictError, 3),
-    413: (anthropic.ContentTooLargeError, 1),
+    413: (_error("ContentTooLargeError", "RequestTooLargeError"), 1),
     422: (anthropic.UnprocessableEntityError, 1),
     424: (anthropic.APIStatusError, 1),
     429: (classes.AnthropicRateLimitError, 3),
@@ -270,8 +279,8 @@ def test_the_server_says_whether_to_retry(
     ("retry_after", "waits"),
     [
         ({"retry_after": 30}, 30.0),
-        ({"retry_after": 3600}, 3600.0),
-        ({"retry_after": "inf"}, 4_294_967.0),
+        ({"retry_after": 3600}, None if ANTHROPIC_0 else 3600.0),
+        ({"retry_after": "inf"}, None if ANTHROPIC_0 else 4_294_967.0),
         ({"headers": {"retry-after-ms": "250"}}, 0.25),
         ({"retry_after": 0}, None),
         ({"retry_after": -1}, None),
@@ -367,12 +376,12 @@ def test_a_wrong_body_with_status_200_raises_and_is_not_retried(
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
-        (Fault(how="eof", after=5), httpx2.RemoteProtocolError),
-        (Fault(how="eof", after=5, framing="length"), httpx2.RemoteProtocolError),
-        (Fault(how="eof", after_bytes=1999), httpx2.RemoteProtocolError),
-        (Fault(how="reset", after=5), httpx2.ReadError),
+        (Fault(how="eof", after=5), TRANSPORT.RemoteProtocolError),
+        (Fault(how="eof", after=5, framing="length"), TRANSPORT.RemoteProtocolError),
+        (Fault(how="eof", after_bytes=1999), TRANSPORT.RemoteProtocolError),
+        (Fault(how="reset", after=5), TRANSPORT.ReadError),
         (Fault(how="garbage", after=5), json.JSONDecodeError),
-        (Fault(how="stall", after=5), httpx2.ReadTimeout),
+        (Fault(how="stall", after=5), TRANSPORT.ReadTimeout),
     ],
 )
 def test_a_damaged_stream_raises_a_class_of_the_transport(

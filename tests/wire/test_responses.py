@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from langchain_prodtest.script import Reply, Request, ToolCall, Usage
 from langchain_prodtest.wire.codec import Event, Head, Rejected
 from langchain_prodtest.wire.openai import OpenAI
+from tests.wire.generation import OPENAI_2
 from tests.wire.walk import unknown_fields
 
 NONCE = "pt-00000000000000aa"
@@ -129,6 +130,9 @@ def test_a_whole_answer_is_what_the_sdk_s_types_describe(reply: Reply, asked: di
 @pytest.mark.parametrize("reply", REPLIES)
 def test_every_event_is_what_the_sdk_s_types_describe(reply: Reply, asked: dict[str, Any]) -> None:
     fields = told(reply, **asked)
+    if OPENAI_2:  # its types want a name that the API has never sent; those of openai 3.9 know none
+        for one in fields:
+            one |= {"name": "book"} if one["type"] == "response.function_call_arguments.done" else {}
     assert [unknown_fields(EVENT.validate_python(one)) for one in fields] == [[]] * len(fields)
     assert [one["sequence_number"] for one in fields] == list(range(len(fields)))
 
