@@ -160,8 +160,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     garbage     an event that is not JSON, then the answer goes on
     duplicate   event number `after` comes twice (streams only)
     reorder     event number `after` and the one behind it change places (streams only)
-    missing     the events that carry `what` are left out: "finish" reason, "usage", or "terminal"
-                marker (streams only)
+    missing     just `what` is left out: the "finish" reason, the "usage", or the "terminal" marker
+                (streams only)
     error_event the provider's own error event after `after` events, and the stream ends; for an
                 answer that is not streamed, as error_body
     html        status 200 with a page of HTML

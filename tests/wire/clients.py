@@ -140,7 +140,8 @@ OPENAI_DAMAGE = {
     "HTML for a stream": "builtins.ValueError",
 }
 RESPONSES_DAMAGE = {
-    **{name: outcome for name, outcome in OPENAI_DAMAGE.items() if name != "no finish"},
+    **OPENAI_DAMAGE,
+    "error event": "builtins.ValueError",
     "no terminal": "ok, no end",
     "HTML": "builtins.AttributeError",
 }

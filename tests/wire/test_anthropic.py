@@ -353,11 +353,10 @@ def test_a_stream_is_exactly_these_bytes() -> None:
 
 def test_the_events_of_an_answer_say_what_they_carry() -> None:
     sent = Anthropic().events(Reply("two words", tool_calls=[ToolCall("a")]), decode())
-    kinds = [(event.kind, event.marks) for event in sent]
-    text = [("open", ""), ("piece", ""), ("piece", ""), ("open", "")]
-    tool = [("open", ""), ("piece", ""), ("piece", ""), ("open", "")]
-    opening, end = [("open", ""), ("open", "")], [("end", "finish"), ("end", "terminal")]
-    assert kinds == [*opening, *text, *tool, *end]
+    kinds = [(event.kind, [*event.without]) for event in sent]
+    block: list[tuple[str, list[str]]] = [("open", []), ("piece", []), ("piece", []), ("open", [])]
+    opening, end = [("open", ["usage"]), ("open", [])], [("end", ["finish", "usage"]), ("end", ["terminal"])]
+    assert kinds == [*opening, *block, *block, *end]
 
 
 def test_tool_arguments_are_streamed_in_pieces_after_an_empty_one() -> None:
@@ -402,18 +401,19 @@ def test_ids_of_answers_and_tool_calls_are_unique() -> None:
     ],
 )
 def test_an_error_is_what_the_sdk_s_types_describe(status: int, kind: str) -> None:
-    error = ErrorResponse.model_validate_json(Anthropic().error(status, "no"), strict=True)
+    headers = Anthropic().headers()
+    error = ErrorResponse.model_validate_json(Anthropic().error(status, "no", headers), strict=True)
     assert unknown_fields(error) == []
     assert (error.error.type, error.error.message) == (kind, "no")
-    assert (error.request_id or "").startswith("req_01")
+    assert error.request_id == headers["request-id"]
 
 
 def test_a_body_that_is_too_large_has_a_type_of_its_own() -> None:
-    assert json.loads(Anthropic().error(413, "no"))["error"]["type"] == "request_too_large"
+    assert json.loads(Anthropic().error(413, "no", {}))["error"]["type"] == "request_too_large"
 
 
 def test_an_error_in_a_stream_is_exactly_these_bytes() -> None:
-    assert Anthropic().error_event(529, "Overloaded") == (
+    assert Anthropic().error_event(529, "Overloaded", decode(), 0) == (
         b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
     )
 

@@ -41,14 +41,19 @@ def test_the_model_is_the_deployment_unless_the_body_names_one() -> None:
     [
         (CHAT, "chat", "my-gpt"),
         ("/openai/deployments/my-ada/embeddings", "embeddings", "my-ada"),
-        ("/openai/responses", "responses", ""),
-        ("/openai/v1/responses", "responses", ""),
+        ("/openai/responses", "responses", "m"),
+        ("/openai/v1/responses", "responses", "m"),
         ("/openai/v1/chat/completions", "chat", ""),
     ],
 )
 def test_the_routes_lead_to_their_operations(path: str, operation: str, model: str) -> None:
-    request = decode(path, input="text")
+    request = decode(path, input="text", model="m" if model == "m" else None)
     assert (request.operation, request.model) == (operation, model)
+
+
+def test_responses_have_no_deployment_that_could_name_the_model() -> None:
+    with pytest.raises(Rejected, match="you must provide a model parameter"):
+        decode("/openai/responses", input="text")
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/openai/deployments/my-gpt/completions", "/"])
@@ -98,11 +103,11 @@ def test_a_filtered_answer_says_for_what() -> None:
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500])
 def test_an_error_has_its_status_as_code(status: int) -> None:
-    assert json.loads(Azure().error(status, "no")) == {"error": {"code": str(status), "message": "no"}}
+    assert json.loads(Azure().error(status, "no", {})) == {"error": {"code": str(status), "message": "no"}}
 
 
 def test_a_400_is_the_model_s_own() -> None:
-    assert json.loads(Azure().error(400, "no"))["error"]["type"] == "invalid_request_error"
+    assert json.loads(Azure().error(400, "no", {}))["error"]["type"] == "invalid_request_error"
 
 
 def test_headers_name_the_request_twice() -> None:

@@ -532,7 +532,7 @@ def damaged() -> Iterator[tuple[Damaged, Chat]]:
 
 
 def without_end(events: list[Event]) -> list[Event]:
-    return [event for event in events if event.marks != "terminal"]
+    return [event for event in events if "terminal" not in event.without]
 
 
 def torn(events: list[Event]) -> list[Event]:
@@ -550,7 +550,7 @@ def not_json(events: list[Event]) -> list[Event]:
 
 
 def failing(events: list[Event]) -> list[Event]:
-    failure = Bedrock().error_event(503, "too many")
+    failure = Bedrock().error_event(503, "too many", Request(provider="bedrock"), 9)
     return [*events[:9], replace(events[0], data=failure)]
 
 

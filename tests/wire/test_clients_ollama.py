@@ -219,7 +219,7 @@ def test_only_a_retry_above_tries_again_and_a_wrong_key_too(chat: Chat, script: 
 
 
 def test_an_error_tells_its_text_alone(chat: Chat, script: Script) -> None:
-    script.add(Fault(status=404, body=Ollama().error(404, "model 'llama3.1' not found").decode()))
+    script.add(Fault(status=404, body=Ollama().error(404, "model 'llama3.1' not found", {}).decode()))
     with pytest.raises(ollama.ResponseError, match=r"^model 'llama3.1' not found \(status code: 404\)$"):
         chat().invoke(QUESTION)
 

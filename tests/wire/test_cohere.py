@@ -242,8 +242,8 @@ def test_a_stream_is_exactly_these_bytes() -> None:
 def test_only_the_last_events_tell_that_the_answer_is_complete() -> None:
     for reply in REPLIES:
         events = Cohere().events(reply, decode())
-        assert [event.marks for event in events[-2:]] == ["finish", "terminal"]
-        assert all(event.kind != "end" and not event.marks for event in events[:-2])
+        assert [[*event.without] for event in events[-2:]] == [["finish", "usage"], ["terminal"]]
+        assert all(event.kind != "end" and not event.without for event in events[:-2])
 
 
 # -- embeddings, rerank, tokens, models -------------------------------------------------------------------
@@ -316,12 +316,12 @@ def test_models_are_listed_and_described() -> None:
 
 
 def test_an_error_is_a_message_with_an_id() -> None:
-    error = json.loads(Cohere().error(429, "slow down"))
+    error = json.loads(Cohere().error(429, "slow down", {}))
     assert error == {"id": error["id"], "message": "slow down"}
 
 
 def test_an_error_in_a_stream_is_a_message_end_that_says_so() -> None:
-    event = Cohere().error_event(500, "no")
+    event = Cohere().error_event(500, "no", decode(), 0)
     assert event.startswith(b"event: message-end\ndata: ")
     fields = json.loads(event.split(b"data: ")[1])
     assert unknown_fields(STREAMED.validate_python(fields)) == []

@@ -237,7 +237,7 @@ def test_what_is_missing_is_left_out_and_the_rest_is_there(what: str, absent: by
 
 def test_what_a_stream_does_not_have_cannot_be_missing() -> None:
     plain = Request(provider="openai", model="m", messages=[], stream=True)
-    with pytest.raises(ScriptError, match="no event of its own for its usage"):
+    with pytest.raises(ScriptError, match="no usage that could be missing"):
         faulty(OPENAI, Fault(how="missing", what="usage"), TEXT, plain)
     with pytest.raises(ScriptError, match="about streams"):
         made(Fault(how="missing", what="usage"), streamed=False)

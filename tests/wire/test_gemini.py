@@ -235,7 +235,7 @@ def test_function_calls_come_whole_and_have_ids() -> None:
 def test_only_the_last_event_tells_that_the_answer_is_complete() -> None:
     events = Gemini().events(REPLIES[0], decode())
     assert [event.kind for event in events] == ["piece"] * (len(events) - 1) + ["end"]
-    assert events[-1].marks == "finish"
+    assert [[*event.without] for event in events[-2:]] == [["usage"], ["finish", "usage"]]
 
 
 # -- embeddings, counts, models ---------------------------------------------------------------------------
@@ -288,9 +288,10 @@ def test_models_are_listed_and_described() -> None:
 )
 def test_an_error_is_exactly_these_bytes(status: int, named: str) -> None:
     body = {"error": {"code": status, "message": "no", "status": named}}
-    assert json.loads(Gemini().error(status, "no")) == body
+    assert json.loads(Gemini().error(status, "no", {})) == body
     assert errors.APIError(0, body).status == named
-    assert Gemini().error_event(status, "no") == b"data: %b\r\n\r\n" % Gemini().error(status, "no")
+    event = Gemini().error_event(status, "no", decode(), 0)
+    assert event == b"data: %b\r\n\r\n" % Gemini().error(status, "no", {})
 
 
 def test_the_garbage_event_is_framed_well_and_is_not_json() -> None:

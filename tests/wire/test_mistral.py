@@ -144,13 +144,14 @@ def test_an_unknown_route_is_404(path: str) -> None:
 )
 def test_an_error_is_exactly_these_bytes(status: int, kind: str, code: str) -> None:
     fields = {"object": "error", "message": "no", "type": kind, "param": None, "code": code}
-    assert json.loads(Mistral().error(status, "no")) == fields
-    assert json.loads(Mistral().error_event(status, "no").removeprefix(b"data: ")) == fields
+    assert json.loads(Mistral().error(status, "no", {})) == fields
+    event = Mistral().error_event(status, "no", decode(), 0)
+    assert json.loads(event.removeprefix(b"data: ")) == fields
 
 
 def test_what_is_wrong_with_a_request_is_a_list() -> None:
     detail = [{"type": "value_error", "loc": ["body"], "msg": "no"}]
-    assert json.loads(Mistral().error(422, "no")) == {"detail": detail}
+    assert json.loads(Mistral().error(422, "no", {})) == {"detail": detail}
 
 
 def test_answers_carry_an_id_and_none_of_openai_s_headers() -> None:

@@ -249,7 +249,7 @@ def test_a_stream_is_exactly_these_bytes() -> None:
 
 def test_the_lines_of_an_answer_say_what_they_carry() -> None:
     sent = Ollama().events(Reply("two words", reasoning="why", tool_calls=[ToolCall("a")]), decode())
-    assert [(event.kind, event.marks) for event in sent] == [*[("piece", "")] * 4, ("end", "terminal")]
+    assert [(event.kind, len(event.without)) for event in sent] == [*[("piece", 0)] * 4, ("end", 3)]
 
 
 def test_each_tool_call_is_a_line_with_its_arguments_as_an_object() -> None:
@@ -324,8 +324,8 @@ def test_the_version_is_told() -> None:
 
 @pytest.mark.parametrize("status", [400, 404, 429, 503])
 def test_an_error_is_exactly_these_bytes(status: int) -> None:
-    assert Ollama().error(status, "no") == b'{"error":"no"}'
-    assert Ollama().error_event(status, "no") == b'{"error":"no"}\n'
+    assert Ollama().error(status, "no", {}) == b'{"error":"no"}'
+    assert Ollama().error_event(status, "no", decode(), 0) == b'{"error":"no"}\n'
 
 
 def test_there_are_no_headers_of_its_own() -> None:

@@ -81,7 +81,7 @@ def test_the_attempt_is_the_client_s_retry_mark(mark: str, attempt: int, source:
 
 
 def test_the_digest_is_of_the_messages_alone_in_any_order_of_keys() -> None:
-    same = decode({"messages": [dict(reversed(USER.items()))], "model": None, "stream": True})
+    same = decode({"messages": [dict(reversed(USER.items()))], "model": "other", "stream": True})
     other = decode({**BODY, "messages": [USER, USER]})
     assert decode().digest == same.digest != other.digest
 
@@ -105,16 +105,16 @@ def test_an_unknown_route_is_404(method: str, path: str) -> None:
         (b"[" * 100_000, "JSON"),
         (b"[]", "object"),
         (b'{"messages": [{"role": "user"}], "model": 4}', "model"),
-        (b"{}", "messages"),
-        (b'{"messages": []}', "messages"),
-        (b'{"messages": "hi"}', "messages"),
-        (b'{"messages": ["hi"]}', "messages"),
-        (b'{"messages": [{"content": "hi"}]}', "role"),
-        (b'{"messages": [{"role": "user"}], "tools": {}}', "tools"),
-        (b'{"messages": [{"role": "user"}], "stream_options": 1}', "stream_options"),
-        (b'{"messages": [{"role": "user"}], "n": 0}', "'n'"),
-        (b'{"messages": [{"role": "user"}], "n": true}', "'n'"),
-        (b'{"messages": [{"role": "user"}], "n": 129}', "'n'"),
+        (b'{"model": "m"}', "messages"),
+        (b'{"model": "m", "messages": []}', "messages"),
+        (b'{"model": "m", "messages": "hi"}', "messages"),
+        (b'{"model": "m", "messages": ["hi"]}', "messages"),
+        (b'{"model": "m", "messages": [{"content": "hi"}]}', "role"),
+        (b'{"model": "m", "messages": [{"role": "user"}], "tools": {}}', "tools"),
+        (b'{"model": "m", "messages": [{"role": "user"}], "stream_options": 1}', "stream_options"),
+        (b'{"model": "m", "messages": [{"role": "user"}], "n": 0}', "'n'"),
+        (b'{"model": "m", "messages": [{"role": "user"}], "n": true}', "'n'"),
+        (b'{"model": "m", "messages": [{"role": "user"}], "n": 129}', "'n'"),
     ],
 )
 def test_a_wrong_body_is_400_and_says_what_is_wrong(body: bytes, names: str) -> None:
@@ -123,8 +123,28 @@ def test_a_wrong_body_is_400_and_says_what_is_wrong(body: bytes, names: str) -> 
     assert caught.value.status == 400
 
 
-def test_a_null_model_is_accepted() -> None:
-    assert decode({**BODY, "model": None}).model == ""
+@pytest.mark.parametrize("model", [None, ""])
+def test_a_request_without_a_model_is_refused(model: str | None) -> None:
+    with pytest.raises(Rejected, match="you must provide a model parameter") as caught:
+        decode({**BODY, "model": model})
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("message", "param", "code"),
+    [
+        ("Missing required parameter: 'messages[0].role'.", "messages[0].role", "missing_required_parameter"),
+        ("Invalid type for 'n': expected an integer.", "n", "invalid_type"),
+        ("Invalid 'messages': empty array.", "messages", "empty_array"),
+        ("Invalid value for 'n': expected 1.", "n", "invalid_value"),
+        ("you must provide a model parameter", None, None),
+    ],
+)
+def test_a_400_names_the_parameter_and_has_its_code(
+    message: str, param: str | None, code: str | None
+) -> None:
+    error = json.loads(OpenAI().error(400, message, {}))["error"]
+    assert error == {"message": message, "type": "invalid_request_error", "param": param, "code": code}
 
 
 # -- answers ----------------------------------------------------------------------------------------------
@@ -328,7 +348,7 @@ def test_rate_limits_are_told_and_none_is_left_after_a_429() -> None:
     ],
 )
 def test_an_error_is_exactly_these_bytes(status: int, kind: str, code: str | None) -> None:
-    assert json.loads(OpenAI().error(status, "no")) == {
+    assert json.loads(OpenAI().error(status, "no", {})) == {
         "error": {"message": "no", "type": kind, "param": None, "code": code}
     }
 

@@ -227,7 +227,7 @@ def test_a_response_that_failed_says_why() -> None:
 
 def test_only_the_last_event_tells_that_the_response_is_complete() -> None:
     events = Perplexity().events(REPLIES[0], agent(stream=True))
-    assert (events[-1].kind, events[-1].marks) == ("end", "terminal")
+    assert (events[-1].kind, [*events[-1].without]) == ("end", ["terminal", "finish", "usage"])
     assert all(event.kind != "end" for event in events[:-1])
 
 
@@ -282,6 +282,14 @@ def test_a_wrong_request_is_refused(path: str, body: dict[str, Any], status: int
 
 def test_an_error_has_openai_s_shape_and_none_of_its_headers() -> None:
     codec = Perplexity()
-    assert set(json.loads(codec.error(400, "no"))["error"]) == {"message", "type", "param", "code"}
+    assert set(json.loads(codec.error(400, "no", {}))["error"]) == {"message", "type", "param", "code"}
     assert set(codec.headers()) == {"x-request-id"}
     assert codec.error_headers(429) == {}
+
+
+def test_an_error_in_the_agent_s_stream_is_an_event_of_its_own() -> None:
+    event = Perplexity().error_event(500, "it broke", agent(stream=True), 7)
+    assert event.startswith(b"event: response.failed\ndata: ")
+    told = json.loads(event.partition(b"data: ")[2])
+    assert unknown_fields(STREAMED.validate_python(told)) == []
+    assert (told["sequence_number"], told["error"]["message"]) == (7, "it broke")

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from openai.types.responses import Response, ResponseStreamEvent
+from openai.types.responses import Response, ResponseErrorEvent, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from langchain_prodtest.script import Reply, Request, ToolCall, Usage
@@ -189,7 +189,7 @@ def test_only_what_comes_after_the_last_piece_ends_the_answer(reply: Reply) -> N
     kinds = [event.kind for event in sent]
     assert kinds[:2] == ["open", "open"]
     assert kinds == sorted(kinds, key=lambda kind: kind == "end")
-    assert [event.marks for event in sent] == [""] * (len(sent) - 1) + ["terminal"]
+    assert ["terminal" in event.without for event in sent] == [*[False] * (len(sent) - 1), True]
     assert [kind == "piece" for kind in kinds] == [b".delta\n" in event.data[:60] for event in sent]
 
 
@@ -250,3 +250,12 @@ def test_log_probabilities_come_if_asked_for_one_for_each_piece() -> None:
     deltas = [one for one in told(reply, **asked) if one["type"].endswith("text.delta")]
     assert [[token["token"] for token in delta["logprobs"]] for delta in deltas] == [["one"], [" two"]]
     assert whole(reply)["output"][0]["content"][0]["logprobs"] == []
+
+
+def test_an_error_in_a_stream_is_the_event_of_the_sdk_s_types() -> None:
+    event = OpenAI().error_event(500, "it broke", decode(stream=True), 7)
+    assert event.startswith(b"event: error\ndata: ")
+    told = ResponseErrorEvent.model_validate_json(event.partition(b"data: ")[2], strict=True)
+    assert unknown_fields(told) == []
+    assert (told.type, told.sequence_number) == ("error", 7)
+    assert (told.code, told.message, told.param) == ("server_error", "it broke", None)

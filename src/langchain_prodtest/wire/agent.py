@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 
 from langchain_prodtest.script import Reply, Request, text_of
-from langchain_prodtest.wire.codec import Event
+from langchain_prodtest.steps import What
+from langchain_prodtest.wire.codec import Event, lacking
+from langchain_prodtest.wire.responses import numbered
 from langchain_prodtest.wire.sources import sources
 from langchain_prodtest.wire.tokens import count_usage
 
-__all__ = ["Agent"]
+__all__ = ["Agent", "error_event"]
 
 _encode = msgspec.json.encode
 _PRICE = 1e-6  # dollars a token
@@ -39,16 +41,13 @@ class Agent:
 
     def events(self) -> list[Event]:
         """Return the numbered events; the last tells that the answer is complete, and the usage."""
+        told = list(self._told())
         events = []
-        for number, (kind, fields) in enumerate(self._told()):
-            data = _encode({"type": f"response.{kind}", "sequence_number": number, **fields})
-            framed = b"event: response.%b\ndata: %b\n\n" % (kind.encode(), data)
-            if kind in ("completed", "failed"):
-                events.append(Event(framed, "end", "terminal"))
-            else:
-                said = kind == "output_text.delta" or fields.get("item", {}).get("type") == "function_call"
-                events.append(Event(framed, "piece" if said else "open"))
-        return events
+        for number, (kind, fields) in enumerate(told[:-1]):
+            said = kind == "output_text.delta" or fields.get("item", {}).get("type") == "function_call"
+            framed = numbered(f"response.{kind}", number, fields)
+            events.append(Event(framed, "piece" if said else "open"))
+        return [*events, _last(len(told) - 1, *told[-1])]
 
     def _response(self, status: str) -> _Fields:
         ended = status == "completed"
@@ -61,12 +60,8 @@ class Agent:
             "output": self._output if ended else [],
         }
         if status == "failed":
-            return response | {"error": self._error()}
+            return response | {"error": _error(self._reply.text)}
         return response | ({"usage": self._usage()} if ended else {})
-
-    def _error(self) -> _Fields:
-        message = self._reply.text or "The model failed to generate a response."
-        return {"message": message, "type": "server_error", "code": "internal_error"}
 
     def _usage(self) -> _Fields:
         usage = count_usage(self._reply, self._request)
@@ -126,6 +121,26 @@ class Agent:
                 case _:
                     yield "output_item.done", {**place, "item": item}
         if self._failed:
-            yield "failed", {"error": self._error()}
+            yield "failed", {"error": _error(self._reply.text)}
         else:
             yield "completed", {"response": self._response("completed")}
+
+
+def error_event(message: str, number: int) -> bytes:
+    """Return the event that ends a stream of which `number` events have been sent."""
+    return numbered("response.failed", number, {"error": _error(message)})
+
+
+def _error(message: str) -> _Fields:
+    message = message or "The model failed to generate a response."
+    return {"message": message, "type": "server_error", "code": "internal_error"}
+
+
+def _last(number: int, kind: str, fields: _Fields) -> Event:
+    """Return the terminal marker; its response has the usage, and its status is the reason."""
+    kind, response = f"response.{kind}", fields.get("response")
+    less: dict[What, bytes] = {"terminal": b""}
+    if response:
+        less["finish"] = numbered(kind, number, {"response": lacking(response, "status")})
+        less["usage"] = numbered(kind, number, {"response": lacking(response, "usage")})
+    return Event(numbered(kind, number, fields), "end", less)

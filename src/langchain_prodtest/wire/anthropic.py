@@ -5,7 +5,7 @@ Source: the API reference of `POST /v1/messages` and the types of the `anthropic
 
 import secrets
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Literal
@@ -13,8 +13,9 @@ from typing import Any, Literal
 import msgspec
 
 from langchain_prodtest.measure import now
-from langchain_prodtest.script import Reply, Request, ToolCall, find_nonce, text_of
-from langchain_prodtest.wire.codec import Event, Head, Rejected, digest_of
+from langchain_prodtest.script import Reply, Request, ToolCall
+from langchain_prodtest.steps import What
+from langchain_prodtest.wire.codec import Event, Head, Rejected, asked, cut_arguments, lacking
 from langchain_prodtest.wire.tokens import count_usage
 
 __all__ = ["Anthropic", "message", "normalised", "stream"]
@@ -23,7 +24,6 @@ _Fields = dict[str, Any]
 
 _encode = msgspec.json.encode
 _read = msgspec.json.Decoder(_Fields).decode
-_PIECE = 4  # characters of a piece of streamed tool-call arguments
 _ROUTES = {"/v1/messages": "chat", "/v1/messages/count_tokens": "count_tokens"}
 _STOP = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 _KINDS = {
@@ -69,26 +69,22 @@ class Anthropic:
             raise Rejected(400, "anthropic-version: header is required")
         fields = _checked(body, operation)
         messages = normalised(fields)
-        retries = head.headers.get("x-stainless-retry-count", "")
-        return Request(
-            provider=head.provider,
-            operation=operation,
+        return asked(
+            head,
+            operation,
+            fields,
+            messages,
             model=fields["model"],
-            messages=messages,
             tools=fields.get("tools") or [],
             stream=operation == "chat" and bool(fields.get("stream")),
-            headers=head.headers,
-            body=fields,
-            nonce=find_nonce(text_of(messages)),
-            digest=digest_of(messages),
-            attempt=int(retries) + 1 if retries.isdecimal() else 1,
-            attempt_source="header" if retries.isdecimal() else "digest",
-            received=head.received,
         )
 
     def events(self, reply: Reply, request: Request) -> list[Event]:
         """Return the events of `stream` as server-sent events, and a ping after the first."""
-        first, *events = [Event(_sse(fields), kind, marks) for fields, kind, marks in stream(reply, request)]
+        first, *events = [
+            Event(_sse(fields), kind, {what: _sse(left) if left else b"" for what, left in without.items()})
+            for fields, kind, without in stream(reply, request)
+        ]
         return [first, Event(_PING, "open"), *events]
 
     def whole(self, reply: Reply, request: Request) -> bytes:
@@ -97,11 +93,11 @@ class Anthropic:
             return _encode({"input_tokens": count_usage(Reply(), request).input})
         return _encode(message(reply, request))
 
-    def error(self, status: int, message: str) -> bytes:
+    def error(self, status: int, message: str, headers: Mapping[str, str]) -> bytes:
         """Return the error in Anthropic's shape, with the type that it uses for this status."""
-        return _encode({**_error(status, message), "request_id": _new_id("req")})
+        return _encode({**_error(status, message), "request_id": headers.get("request-id")})
 
-    def error_event(self, status: int, message: str) -> bytes:
+    def error_event(self, status: int, message: str, request: Request, number: int) -> bytes:
         """Return the error as an event of a stream that has begun."""
         return b"event: error\ndata: %b\n\n" % _encode(_error(status, message))
 
@@ -228,21 +224,26 @@ def message(reply: Reply, request: Request) -> _Fields:
 
 def stream(
     reply: Reply, request: Request
-) -> Iterator[tuple[_Fields, Literal["open", "piece", "end"], Literal["", "finish", "terminal"]]]:
+) -> Iterator[tuple[_Fields, Literal["open", "piece", "end"], dict[What, _Fields]]]:
     """Yield message_start, the events of each block, message_delta with all usage, and message_stop.
 
-    Each with the kind of Event that it is, and its mark.
+    Each with the kind of Event that it is, and what is left of it without finish reason, usage or marker.
     """
     usage = _usage(reply, request)
     opening = {**_envelope(request, [], {**usage, "output_tokens": 1}), **_NOT_STOPPED}
-    yield {"type": "message_start", "message": opening}, "open", ""
+    yield _start(opening), "open", {"usage": _start(lacking(opening, "usage"))}
     for index, (block, deltas) in enumerate(_blocks(reply)):
-        yield {"type": "content_block_start", "index": index, "content_block": block}, "open", ""
+        yield {"type": "content_block_start", "index": index, "content_block": block}, "open", {}
         for delta in deltas:
-            yield {"type": "content_block_delta", "index": index, "delta": delta}, "piece", ""
-        yield {"type": "content_block_stop", "index": index}, "open", ""
-    yield {"type": "message_delta", "delta": _stopped(reply, request), "usage": usage}, "end", "finish"
-    yield {"type": "message_stop"}, "end", "terminal"
+            yield {"type": "content_block_delta", "index": index, "delta": delta}, "piece", {}
+        yield {"type": "content_block_stop", "index": index}, "open", {}
+    last = {"type": "message_delta", "delta": _stopped(reply, request), "usage": usage}
+    yield last, "end", {"finish": {**last, "delta": _NOT_STOPPED}, "usage": lacking(last, "usage")}
+    yield {"type": "message_stop"}, "end", {"terminal": {}}
+
+
+def _start(message: _Fields) -> _Fields:
+    return {"type": "message_start", "message": message}
 
 
 def _envelope(request: Request, content: list[_Fields], usage: _Fields) -> _Fields:
@@ -305,7 +306,7 @@ def _blocks(reply: Reply) -> Iterator[tuple[_Fields, list[_Fields]]]:
         )
     for call in reply.tool_calls:
         arguments = _encode(call.args).decode()
-        pieces = ["", *(arguments[at : at + _PIECE] for at in range(0, len(arguments), _PIECE))]
+        pieces = ["", *cut_arguments(arguments)]
         yield (
             _tool_use(call, {}),
             [{"type": "input_json_delta", "partial_json": piece} for piece in pieces],

@@ -3,6 +3,7 @@
 Source: "Azure OpenAI REST API reference" and "Content filtering", Microsoft Learn.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -27,6 +28,7 @@ class Azure(OpenAI):
 
     base = ""
     operations = frozenset({"chat", "responses", "embeddings"})
+    of_a_model = frozenset({"responses"})
     about = FINGERPRINT
 
     def decode(self, head: Head, body: bytes) -> Request:
@@ -60,10 +62,10 @@ class Azure(OpenAI):
         """Return the filter's verdict on the answer: violence if it finishes with `content_filter`."""
         return {"content_filter_results": _verdict(filtered=reply.finish == "content_filter")}
 
-    def error(self, status: int, message: str) -> bytes:
+    def error(self, status: int, message: str, headers: Mapping[str, str]) -> bytes:
         """Return `{"error": {...}}` with the status as its code; a 400 is the model's, in OpenAI's shape."""
         if status == 400:
-            return super().error(status, message)
+            return super().error(status, message, headers)
         return _encode({"error": {"code": str(status), "message": message}})
 
     def headers(self) -> dict[str, str]:

@@ -8,14 +8,15 @@ import re
 import secrets
 import uuid
 from base64 import b64decode
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 
-from langchain_prodtest.script import Reply, Request, find_nonce, text_of
+from langchain_prodtest.script import Reply, Request
 from langchain_prodtest.wire import bedrock_converse, bedrock_invoke, eventstream
-from langchain_prodtest.wire.codec import Event, Head, Rejected, digest_of, read_object
+from langchain_prodtest.wire.codec import Event, Head, Rejected, asked, read_object
 from langchain_prodtest.wire.tokens import count_usage
 
 __all__ = ["Bedrock"]
@@ -25,7 +26,6 @@ _encode = msgspec.json.encode
 _ROUTE = re.compile(
     r"/model/([^/]+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)"
 )
-_ATTEMPT = re.compile(r"\battempt=([1-9]\d*)")
 _ERRORS = {
     400: "ValidationException",
     403: "AccessDeniedException",
@@ -64,22 +64,15 @@ class Bedrock:
             raise Rejected(404, f"bedrock-runtime has no operation {head.method} {head.path}")
         model, action = unquote(route[1]), route[2]
         fields = read_object(body)
-        asked = _read(head, model, action, fields)
-        mark = _ATTEMPT.search(head.headers.get("amz-sdk-request", ""))
-        return Request(
-            provider=head.provider,
-            operation="count_tokens" if action == "count-tokens" else asked.operation,
+        read = _read(head, model, action, fields)
+        return asked(
+            head,
+            "count_tokens" if action == "count-tokens" else read.operation,
+            fields,
+            read.messages,
             model=model,
-            messages=asked.messages,
-            tools=asked.tools,
+            tools=read.tools,
             stream=action.endswith("-stream"),
-            headers=head.headers,
-            body=fields,
-            nonce=find_nonce(text_of(asked.messages)),
-            digest=digest_of(asked.messages),
-            attempt=int(mark[1]) if mark else 1,
-            attempt_source="header" if mark else "digest",
-            received=head.received,
         )
 
     def events(self, reply: Reply, request: Request) -> list[Event]:
@@ -96,16 +89,16 @@ class Bedrock:
             return bedrock_invoke.whole(reply, request, self._new_id())
         return bedrock_converse.whole(reply, request, self._new_id)
 
-    def error(self, status: int, message: str) -> bytes:
+    def error(self, status: int, message: str, headers: Mapping[str, str]) -> bytes:
         """Return `{"message": ...}`; a header names the error."""
         return _encode({"message": message})
 
-    def error_event(self, status: int, message: str) -> bytes:
+    def error_event(self, status: int, message: str, request: Request, number: int) -> bytes:
         """Return the exception that both kinds of streams know for this status, else an error frame."""
         kind = _STREAM_ERRORS.get(status)
         if kind is None:
             return eventstream.error(_ERRORS.get(status, "InternalFailure"), message)
-        return eventstream.exception(kind, self.error(status, message))
+        return eventstream.exception(kind, self.error(status, message, {}))
 
     def headers(self) -> dict[str, str]:
         """Return the request id."""

@@ -7,7 +7,7 @@ import msgspec
 
 from langchain_prodtest.script import Reply, Request, ToolCall
 from langchain_prodtest.wire import eventstream
-from langchain_prodtest.wire.codec import Event, Rejected
+from langchain_prodtest.wire.codec import Event, Rejected, cut_arguments, lacking
 from langchain_prodtest.wire.tokens import count_usage
 
 __all__ = ["events", "latency", "read", "whole"]
@@ -15,7 +15,6 @@ __all__ = ["events", "latency", "read", "whole"]
 _Fields = dict[str, Any]
 _encode = msgspec.json.encode
 _PATHS = "additionalModelResponseFieldPaths"
-_PIECE = 4  # characters of a piece of streamed tool-call arguments
 _STOP_REASONS = {
     "stop": "end_turn",
     "tool_calls": "tool_use",
@@ -105,8 +104,10 @@ def events(reply: Reply, request: Request, new_id: Callable[[], str]) -> list[Ev
             events.append(Event(_frame("contentBlockStart", {"start": start, **place}), "open"))
         events += [Event(_frame("contentBlockDelta", {"delta": delta, **place}), "piece") for delta in deltas]
         events.append(Event(_frame("contentBlockStop", place), "open"))
-    events.append(Event(_frame("messageStop", _stop(reply, request)), "end", "terminal"))
-    events.append(Event(_frame("metadata", _metadata(reply, request)), "end", "usage"))
+    stop = _stop(reply, request)
+    unfinished = _frame("messageStop", lacking(stop, "stopReason"))
+    events.append(Event(_frame("messageStop", stop), "end", {"terminal": b"", "finish": unfinished}))
+    events.append(Event(_frame("metadata", _metadata(reply, request)), "end", {"usage": b""}))
     return events
 
 
@@ -123,8 +124,7 @@ def _streamed(reply: Reply, new_id: Callable[[], str]) -> Iterator[tuple[_Fields
     if reply.text:
         yield {}, [{"text": piece} for piece in reply.pieces()]
     for call in reply.tool_calls:
-        arguments = _encode(call.args).decode()
-        pieces = [arguments[at : at + _PIECE] for at in range(0, len(arguments), _PIECE)]
+        pieces = cut_arguments(_encode(call.args).decode())
         yield {"toolUse": _named(call, new_id)}, [{"toolUse": {"input": piece}} for piece in pieces]
 
 

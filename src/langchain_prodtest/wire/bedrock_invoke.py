@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from langchain_prodtest.script import Reply, Request
+from langchain_prodtest.steps import What
 from langchain_prodtest.vectors import embed
 from langchain_prodtest.wire import eventstream
 from langchain_prodtest.wire.anthropic import Anthropic
@@ -116,18 +117,20 @@ def _by_type(vector: list[float]) -> _Fields:
 
 def events(reply: Reply, request: Request) -> list[Event]:
     """Return Claude's events, each as the bytes of a chunk; the last also says what the call has cost."""
-    return [
-        Event(eventstream.event("chunk", _chunk(event, reply, request)), event.kind, event.marks)
+    *events, last = [
+        Event(_chunk(event.data), event.kind, {what: _chunk(left) for what, left in event.without.items()})
         for event in _claude.events(reply, request)
         if not event.data.startswith(b"event: ping")
     ]
+    metrics = _encode({"type": "message_stop", "amazon-bedrock-invocationMetrics": _metrics(reply, request)})
+    less: dict[What, bytes] = {"terminal": b"", "usage": last.data}
+    return [*events, Event(_chunk(b"\ndata: %b" % metrics), "end", less)]
 
 
-def _chunk(event: Event, reply: Reply, request: Request) -> bytes:
-    said = event.data.partition(b"\ndata: ")[2].rstrip()
-    if event.marks == "terminal":
-        said = b'%b,"amazon-bedrock-invocationMetrics":%b}' % (said[:-1], _encode(_metrics(reply, request)))
-    return b'{"bytes":"%b"}' % b64encode(said)
+def _chunk(event: bytes) -> bytes:
+    """Return the frame of a server-sent event of Claude's; of nothing, nothing."""
+    said = event.partition(b"\ndata: ")[2].rstrip()
+    return eventstream.event("chunk", b'{"bytes":"%b"}' % b64encode(said)) if said else b""
 
 
 def _metrics(reply: Reply, request: Request) -> _Fields:

@@ -10,21 +10,21 @@ import operator
 import struct
 import uuid
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
 
-from langchain_prodtest.script import Reply, Request, ToolCall, find_nonce, text_of
+from langchain_prodtest.script import Reply, Request, ToolCall
+from langchain_prodtest.steps import What
 from langchain_prodtest.vectors import embed
-from langchain_prodtest.wire.codec import Event, Head, Rejected, digest_of, read_object
+from langchain_prodtest.wire.codec import Event, Head, Rejected, asked, cut_arguments, lacking, read_object
 from langchain_prodtest.wire.quantized import as_bits, as_int8
 from langchain_prodtest.wire.tokens import CHARACTERS, count_tokens, count_usage
 
 __all__ = ["Cohere"]
 
 _encode = msgspec.json.encode
-_PIECE = 4  # characters of a piece of streamed tool-call arguments
 _MOST = 1024  # dimensions of a vector, if the request does not ask for fewer
 _OPERATIONS = {
     "/v2/chat": "chat",
@@ -82,18 +82,14 @@ class Cohere:
         if not isinstance(fields.get("model"), str):
             raise Rejected(400, "invalid request: model must be given, as text")
         messages = _messages(operation, fields)
-        return Request(
-            provider=head.provider,
-            operation=operation,
+        return asked(
+            head,
+            operation,
+            fields,
+            messages,
             model=fields["model"],
-            messages=messages,
             tools=_objects(fields, "tools") if fields.get("tools") else [],
             stream=operation == "chat" and bool(fields.get("stream")),
-            headers=head.headers,
-            body=fields,
-            nonce=find_nonce(text_of(messages)),
-            digest=digest_of([operation, messages]),
-            received=head.received,
         )
 
     def events(self, reply: Reply, request: Request) -> list[Event]:
@@ -115,13 +111,16 @@ class Cohere:
         for index, call in enumerate(reply.tool_calls):
             events += self._calling(index, call)
         ending = {"finish_reason": _finish(reply), "usage": _usage(reply, request)}
-        events.append(Event(_sse({"type": "message-end", "delta": ending}), "end", "finish"))
-        events.append(Event(b"data: [DONE]\n\n", "end", "terminal"))
+        less: dict[What, bytes] = {
+            "finish": _ended(lacking(ending, "finish_reason")),
+            "usage": _ended(lacking(ending, "usage")),
+        }
+        events.append(Event(_ended(ending), "end", less))
+        events.append(Event(b"data: [DONE]\n\n", "end", {"terminal": b""}))
         return events
 
     def _calling(self, index: int, call: ToolCall) -> list[Event]:
-        arguments = _encode(call.args).decode()
-        pieces = [arguments[i : i + _PIECE] for i in range(0, len(arguments), _PIECE)]
+        pieces = cut_arguments(_encode(call.args).decode())
         return [
             _event("piece", "tool-call-start", {"tool_calls": self._tool_call(call, arguments="")}, index),
             *(
@@ -168,11 +167,11 @@ class Cohere:
         message = {"role": "assistant", "tool_plan": reply.text, "tool_calls": calls}
         return message | {"content": content} if content else message
 
-    def error(self, status: int, message: str) -> bytes:
+    def error(self, status: int, message: str, headers: Mapping[str, str]) -> bytes:
         """Return the message with an id, as for every status."""
         return _encode({"id": self._new_id(), "message": message})
 
-    def error_event(self, status: int, message: str) -> bytes:
+    def error_event(self, status: int, message: str, request: Request, number: int) -> bytes:
         """Return a message-end that says that the answer failed, and why."""
         return _sse({"type": "message-end", "delta": {"error": message, "finish_reason": "ERROR"}})
 
@@ -205,6 +204,10 @@ def _event(
     if message is not None:
         fields["delta"] = {"message": message}
     return Event(_sse(fields), kind)
+
+
+def _ended(delta: _Fields) -> bytes:
+    return _sse({"type": "message-end", "delta": delta})
 
 
 def _finish(reply: Reply) -> str:

@@ -10,15 +10,15 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeGuard
 import msgspec
 
 from langchain_prodtest.script import Reply, Request, ToolCall, Usage
-from langchain_prodtest.wire.codec import Event, Rejected
+from langchain_prodtest.steps import What
+from langchain_prodtest.wire.codec import Event, Rejected, cut_arguments
 from langchain_prodtest.wire.tokens import count_usage
 
-__all__ = ["FINGERPRINT", "Completions", "cut_arguments", "is_objects", "read_chat", "token_logprobs"]
+__all__ = ["FINGERPRINT", "Completions", "is_objects", "read_chat", "token_logprobs"]
 
 _Fields = dict[str, Any]
 
 _encode = msgspec.json.encode
-_PIECE = 4  # characters of a piece of streamed tool-call arguments
 _MOST_CHOICES = 128
 FINGERPRINT = {"system_fingerprint": "fp_prodtest"}
 
@@ -100,13 +100,14 @@ class Completions:
             pieces += chunks.texts(b"content", reply.pieces(), probable=_wants_logprobs(request))
         pieces += [chunks.each(deltas) for deltas in self._call_deltas(reply, chunks.choices)]
         beside = _members(self.with_finish(usage))
-        finish = chunks.same(b"{}", _encode(_finish(reply)), end=beside and beside + b"}\n\n")
         events = [Event(chunks.same(_encode(self._opening(reply))), "open")]
         events += [Event(piece, "piece") for piece in pieces]
-        events.append(Event(finish, "end", "finish"))
+        events.append(_finished(chunks, _encode(_finish(reply)), beside and beside + b"}\n\n"))
         if own:
-            events.append(Event(b'%b"choices":[],"usage":%b}\n\n' % (start, _encode(usage)), "end", "usage"))
-        events.append(Event(b"data: [DONE]\n\n", "end", "terminal"))
+            events.append(
+                Event(b'%b"choices":[],"usage":%b}\n\n' % (start, _encode(usage)), "end", {"usage": b""})
+            )
+        events.append(Event(b"data: [DONE]\n\n", "end", {"terminal": b""}))
         return events
 
     def _opening(self, reply: Reply) -> _Fields:
@@ -244,15 +245,21 @@ def is_objects(value: object) -> TypeGuard[list[_Fields]]:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
-def cut_arguments(arguments: str) -> list[str]:
-    """Cut the JSON of a tool call's arguments into the pieces in which it is streamed."""
-    return [arguments[i : i + _PIECE] for i in range(0, len(arguments), _PIECE)]
-
-
 def token_logprobs(pieces: list[str]) -> list[_Fields]:
     """Return a token for each streamed piece, as likely as its only alternative: itself."""
     tokens = [{"token": piece, "logprob": -0.1, "bytes": list(piece.encode())} for piece in pieces]
     return [{**token, "top_logprobs": [token]} for token in tokens]
+
+
+def _finished(chunks: _Chunks, finish: bytes, with_usage: bytes) -> Event:
+    """Return the chunk with the finish reason, which may tell the usage too."""
+    if not with_usage:
+        return Event(chunks.same(b"{}", finish), "end", {"finish": b""})
+    less: dict[What, bytes] = {
+        "finish": chunks.same(b"{}", end=with_usage),
+        "usage": chunks.same(b"{}", finish),
+    }
+    return Event(chunks.same(b"{}", finish, end=with_usage), "end", less)
 
 
 def _choices(request: Request) -> int:

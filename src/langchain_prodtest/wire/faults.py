@@ -28,12 +28,10 @@ def faulty(codec: Codec, fault: Fault, reply: Reply, request: Request) -> Respon
             return _instead(codec, fault, "text/html", _PAGE)
         case "empty":
             return _instead(codec, fault, "application/json", b"{}")
-        case "error_body":
-            return _instead(codec, fault, "application/json", codec.error(500, _MESSAGE))
-        case "error_event":
-            if not request.stream:
-                return _instead(codec, fault, "application/json", codec.error(500, _MESSAGE))
-            return _error_event(answer(codec, reply, request), fault, codec.error_event(500, _MESSAGE))
+        case "error_event" if request.stream:
+            return _error_event(codec, fault, reply, request)
+        case "error_body" | "error_event":
+            return _instead(codec, fault, "application/json")
         case "missing":
             return _missing(codec, fault, reply, request)
         case _:
@@ -43,26 +41,30 @@ def faulty(codec: Codec, fault: Fault, reply: Reply, request: Request) -> Respon
 _MESSAGE = "The server had an error while processing your request."
 
 
-def _instead(codec: Codec, fault: Fault, kind: str, body: bytes) -> Response:
+def _instead(codec: Codec, fault: Fault, kind: str, body: bytes | None = None) -> Response:
+    """Return an answer with status 200 and this body, or else the provider's error object."""
     headers = {**codec.headers(), "content-type": kind}
+    if body is None:
+        body = codec.error(500, _MESSAGE, headers)
     return Response(status=200, headers=headers, parts=[(fault.delay, body)])
 
 
-def _error_event(response: Response, fault: Fault, event: bytes) -> Response:
+def _error_event(codec: Codec, fault: Fault, reply: Reply, request: Request) -> Response:
     """End the stream with the error, before what tells that the answer is complete."""
+    response = answer(codec, reply, request)
     parts = response.parts[: min(fault.after, response.closing)]
     at = (parts[-1][0] if parts else 0.0) + fault.delay
+    event = codec.error_event(500, _MESSAGE, request, len(parts))
     return replace(response, parts=[*parts, (at, event)], spoiled=True)
 
 
 def _missing(codec: Codec, fault: Fault, reply: Reply, request: Request) -> Response:
-    """Return the answer without the events that carry `what`; the others are the same."""
-    if request.stream:
-        healthy, less = answer(codec, reply, request), answer(codec, reply, request, without=fault.what)
-        if len(less.parts) < len(healthy.parts):
-            return less
-        raise ScriptError(f'Fault(how="missing"): this stream has no event of its own for its {fault.what}')
-    raise _only_streams(fault)
+    """Return the answer without what carries `what`; the rest is the same."""
+    if not request.stream:
+        raise _only_streams(fault)
+    if not any(fault.what in event.without for event in codec.events(reply, request)):
+        raise ScriptError(f'Fault(how="missing"): this stream has no {fault.what} that could be missing')
+    return answer(codec, reply, request, without=fault.what)
 
 
 def _only_streams(fault: Fault) -> ScriptError:

@@ -6,13 +6,14 @@ Source: the REST reference of `v1beta/models` and the types of the `google-genai
 import itertools
 import re
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from langchain_prodtest.script import Reply, Request, ToolCall, Usage, find_nonce, text_of
+from langchain_prodtest.script import Reply, Request, ToolCall, Usage, text_of
 from langchain_prodtest.vectors import embed
-from langchain_prodtest.wire.codec import Event, Head, Rejected, digest_of, read_object
+from langchain_prodtest.wire.codec import Event, Head, Rejected, asked, lacking, read_object
 from langchain_prodtest.wire.tokens import count_usage, so_far
 
 __all__ = ["Gemini"]
@@ -82,18 +83,14 @@ class Gemini:
         messages = _messages(method, fields)
         if method in ("embedContent", "batchEmbedContents"):
             _dimensions(fields, route[1])
-        return Request(
-            provider=head.provider,
-            operation=_OPERATIONS[method],
+        return asked(
+            head,
+            _OPERATIONS[method],
+            fields,
+            messages,
             model=route[1],
-            messages=messages,
             tools=_tools(fields),
             stream=method == "streamGenerateContent",
-            headers=head.headers,
-            body=fields,
-            nonce=find_nonce(text_of(messages)),
-            digest=digest_of([_OPERATIONS[method], messages]),
-            received=head.received,
         )
 
     def events(self, reply: Reply, request: Request) -> list[Event]:
@@ -103,10 +100,12 @@ class Gemini:
         parts = self._parts(reply, reply.pieces())
         events = []
         for number, part in enumerate(parts, 1):
-            used = so_far(usage, number, len(parts) + 1)
-            events.append(Event(_sse(_response(identity, request, [part], used)), "piece"))
+            said = _response(identity, request, [part], so_far(usage, number, len(parts) + 1))
+            events.append(Event(_sse(said), "piece", {"usage": _sse(lacking(said, "usageMetadata"))}))
         last = _response(identity, request, [{"text": ""}], usage, reply.finish_reason)
-        return [*events, Event(_sse(last), "end", "finish")]
+        unfinished = _response(identity, request, [{"text": ""}], usage)
+        uncounted = lacking(last, "usageMetadata")
+        return [*events, Event(_sse(last), "end", {"finish": _sse(unfinished), "usage": _sse(uncounted)})]
 
     def _parts(self, reply: Reply, texts: list[str]) -> list[_Fields]:
         thoughts = [{"text": reply.reasoning, "thought": True}] if reply.reasoning else []
@@ -131,14 +130,14 @@ class Gemini:
         usage = count_usage(reply, request)
         return _encode(_response(self._new_id(), request, parts, usage, reply.finish_reason))
 
-    def error(self, status: int, message: str) -> bytes:
+    def error(self, status: int, message: str, headers: Mapping[str, str]) -> bytes:
         """Return `{"error": {...}}` with the canonical code that Google gives for this status."""
         named = _STATUS.get(status, "INTERNAL" if status >= 500 else "FAILED_PRECONDITION")
         return _encode({"error": {"code": status, "message": message, "status": named}})
 
-    def error_event(self, status: int, message: str) -> bytes:
+    def error_event(self, status: int, message: str, request: Request, number: int) -> bytes:
         """Return the error as an event of a stream that has begun."""
-        return b"data: %b\r\n\r\n" % self.error(status, message)
+        return b"data: %b\r\n\r\n" % self.error(status, message, {})
 
     def headers(self) -> dict[str, str]:
         """Return how long the model took; Google sends no request id."""

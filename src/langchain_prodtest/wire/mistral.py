@@ -4,6 +4,7 @@ Source: the API reference of `POST /v1/chat/completions` and `POST /v1/embedding
 """
 
 import re
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, ClassVar
 
@@ -78,7 +79,7 @@ class Mistral(OpenAI):
             given = blake2b(given.encode("utf-8", "surrogatepass")).hexdigest()[:9]
         return super().tool_call(replace(call, id=given), arguments)
 
-    def error(self, status: int, message: str) -> bytes:
+    def error(self, status: int, message: str, headers: Mapping[str, str]) -> bytes:
         """Return an error object; for 422 what is wrong with the request, as its framework lists it."""
         if status == 422:
             return _encode({"detail": [{"type": "value_error", "loc": ["body"], "msg": message}]})

@@ -4,16 +4,17 @@ Source: `docs/api.md`, `api/types.go` and `server/routes.go` of Ollama.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 
-from langchain_prodtest.script import Reply, Request, ToolCall, find_nonce, text_of
+from langchain_prodtest.script import Reply, Request, ToolCall
+from langchain_prodtest.steps import What
 from langchain_prodtest.vectors import embed
-from langchain_prodtest.wire.codec import Event, Head, Rejected, digest_of
+from langchain_prodtest.wire.codec import Event, Head, Rejected, asked, lacking
 from langchain_prodtest.wire.tokens import count_usage
 
 __all__ = ["Ollama"]
@@ -31,6 +32,7 @@ _ROUTES = {
     ("GET", "/api/version"): "version",
 }
 _SAYS = ("chat", "generate")
+_COUNTS = ("prompt_eval_count", "eval_count")
 _VERSION = "0.13.0"
 _MODELS = (
     "prodtest:latest",
@@ -67,18 +69,14 @@ class Ollama:
         fields = _checked(body, operation) if head.method == "POST" else {}
         messages = _messages(fields, operation)
         loads = operation in _SAYS and not messages
-        return Request(
-            provider=head.provider,
-            operation=f"{operation}.load" if loads else operation,
+        return asked(
+            head,
+            f"{operation}.load" if loads else operation,
+            fields,
+            messages,
             model=fields.get("model") or "",
-            messages=messages,
             tools=fields.get("tools") or [],
             stream=operation in _SAYS and not loads and fields.get("stream") is not False,
-            headers=head.headers,
-            body=fields,
-            nonce=find_nonce(text_of(messages)),
-            digest=digest_of([operation, messages]),
-            received=head.received,
         )
 
     def events(self, reply: Reply, request: Request) -> list[Event]:
@@ -87,8 +85,16 @@ class Ollama:
             return [Event(self.whole(reply, request), "piece")]
         start = _start(request)
         events = [_line(start, piece, request) for piece in _pieces(reply)]
-        end = _line(start, {}, request, _end(reply, request))
-        return [*(Event(b"%b\n" % line, "piece") for line in events), Event(b"%b\n" % end, "end", "terminal")]
+        end = _end(reply, request)
+        unfinished = _line(start, {}, request, lacking(end, "done_reason"))
+        uncounted = _line(start, {}, request, lacking(end, *_COUNTS))
+        less: dict[What, bytes] = {
+            "terminal": b"",
+            "finish": b"%b\n" % unfinished,
+            "usage": b"%b\n" % uncounted,
+        }
+        last = Event(b"%b\n" % _line(start, {}, request, end), "end", less)
+        return [*(Event(b"%b\n" % line, "piece") for line in events), last]
 
     def whole(self, reply: Reply, request: Request) -> bytes:
         """Return the whole answer, embeddings, or what is known of the models and the version."""
@@ -105,13 +111,13 @@ class Ollama:
                 return _encode({"models": [_listed(name) for name in _MODELS]})
         return _encode({"version": _VERSION})
 
-    def error(self, status: int, message: str) -> bytes:
+    def error(self, status: int, message: str, headers: Mapping[str, str]) -> bytes:
         """Return `{"error": message}`."""
         return _encode({"error": message})
 
-    def error_event(self, status: int, message: str) -> bytes:
+    def error_event(self, status: int, message: str, request: Request, number: int) -> bytes:
         """Return the error as a line of a stream that has begun."""
-        return b"%b\n" % self.error(status, message)
+        return b"%b\n" % self.error(status, message, {})
 
     def headers(self) -> dict[str, str]:
         """Return none: Ollama has no headers of its own."""

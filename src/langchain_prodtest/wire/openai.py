@@ -3,17 +3,18 @@
 Source: OpenAI's API reference and the types of the `openai` package.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import msgspec
 
-from langchain_prodtest.script import Reply, Request, find_nonce, text_of
-from langchain_prodtest.wire.codec import Event, Head, Rejected, digest_of, read_object
+from langchain_prodtest.script import Reply, Request
+from langchain_prodtest.wire.codec import Event, Head, Rejected, asked, read_object
 from langchain_prodtest.wire.completions import Completions, is_objects, read_chat
 from langchain_prodtest.wire.embeddings import embeddings, read_embeddings
 from langchain_prodtest.wire.moderations import moderations, read_moderations
-from langchain_prodtest.wire.responses import Responses, read_responses
+from langchain_prodtest.wire.responses import Responses, error_event, read_responses
 
 __all__ = ["RATE_LIMITS", "OpenAI"]
 
@@ -39,6 +40,13 @@ _KINDS: dict[int, tuple[str, str | None]] = {
     404: ("invalid_request_error", None),
     429: ("requests", "rate_limit_exceeded"),
 }
+_WRONG = (
+    (re.compile("Missing required parameter: '([^']+)'"), "missing_required_parameter"),
+    (re.compile("Invalid type for '([^']+)'"), "invalid_type"),
+    (re.compile("Invalid '([^']+)': empty array"), "empty_array"),
+    (re.compile("Invalid (?:value for )?'([^']+)'"), "invalid_value"),
+)
+"""What a message says that names a parameter, and the code that goes with it."""
 RATE_LIMITS = {
     "x-ratelimit-limit-requests": "10000",
     "x-ratelimit-limit-tokens": "2000000",
@@ -53,11 +61,13 @@ RATE_LIMITS = {
 class OpenAI(Completions):
     """Codec of OpenAI. A client is led to it by `OPENAI_BASE_URL`.
 
-    A dialect has its own `base`, and the `operations` that it offers beside the list of models.
+    A dialect has its own `base`, the `operations` that it offers beside the list of models, and those that
+    need a model (`of_a_model`).
     """
 
     base = "/v1"
     operations: ClassVar[frozenset[str]] = frozenset(_READ)
+    of_a_model: ClassVar[frozenset[str]] = frozenset({"chat", "responses", "embeddings"})
     unscripted = frozenset({"models"})
     stream_type = "text/event-stream; charset=utf-8"
     garbage = b'data: {"choices": [{not json\n\n'
@@ -75,24 +85,19 @@ class OpenAI(Completions):
         fields = read_object(body)
         if not isinstance(fields.get("model"), str | None):
             raise Rejected(400, "Invalid type for 'model': expected a string.")
+        if operation in self.of_a_model and not fields.get("model"):
+            raise Rejected(400, "you must provide a model parameter")
         if fields.get("tools") is not None and not is_objects(fields["tools"]):
             raise Rejected(400, "Invalid type for 'tools': expected an array of objects.")
         messages = _READ[operation](fields)
-        retries = head.headers.get("x-stainless-retry-count", "")
-        return Request(
-            provider=head.provider,
-            operation=operation,
+        return asked(
+            head,
+            operation,
+            fields,
+            messages,
             model=fields.get("model") or "",
-            messages=messages,
             tools=fields.get("tools") or [],
             stream=operation in ("chat", "responses") and bool(fields.get("stream")),
-            headers=head.headers,
-            body=fields,
-            nonce=find_nonce(text_of(messages)),
-            digest=digest_of(messages),
-            attempt=int(retries) + 1 if retries.isdecimal() else 1,
-            attempt_source="header" if retries.isdecimal() else "digest",
-            received=head.received,
         )
 
     def events(self, reply: Reply, request: Request) -> list[Event]:
@@ -116,14 +121,21 @@ class OpenAI(Completions):
             case _:
                 return self.chat_whole(reply, request)
 
-    def error(self, status: int, message: str) -> bytes:
-        """Return `{"error": {...}}` with the type and code that OpenAI uses for this status."""
+    def error(self, status: int, message: str, headers: Mapping[str, str]) -> bytes:
+        """Return `{"error": {...}}` with the type, parameter and code that OpenAI uses for it."""
         kind, code = _KINDS.get(status, ("invalid_request_error" if status < 500 else "server_error", None))
-        return _encode({"error": {"message": message, "type": kind, "param": None, "code": code}})
+        param = None
+        if status == 400:
+            found = ((pattern.match(message), code) for pattern, code in _WRONG)
+            param, code = next(((one[1], code) for one, code in found if one), (None, None))
+        return _encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
 
-    def error_event(self, status: int, message: str) -> bytes:
-        """Return the error as an event of a stream that has begun."""
-        return b"data: %b\n\n" % self.error(status, message)
+    def error_event(self, status: int, message: str, request: Request, number: int) -> bytes:
+        """Return the error's body as an event, in a stream of responses its fields."""
+        body = self.error(status, message, {})
+        if request.operation == "responses":
+            return error_event(msgspec.json.decode(body)["error"], number)
+        return b"data: %b\n\n" % body
 
     def headers(self) -> dict[str, str]:
         """Return the request id, the API's version, and the rate limits as if hardly anything were used."""

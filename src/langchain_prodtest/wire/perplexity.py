@@ -11,9 +11,10 @@ import msgspec
 from msgspec.structs import replace
 
 from langchain_prodtest.script import Reply, Request, Usage
+from langchain_prodtest.steps import What
 from langchain_prodtest.vectors import embed
-from langchain_prodtest.wire.agent import Agent
-from langchain_prodtest.wire.codec import Event, Head, Rejected, read_object
+from langchain_prodtest.wire.agent import Agent, error_event
+from langchain_prodtest.wire.codec import Event, Head, Rejected, asked, read_object
 from langchain_prodtest.wire.openai import OpenAI
 from langchain_prodtest.wire.quantized import as_bits, as_int8
 from langchain_prodtest.wire.sources import sources
@@ -34,6 +35,7 @@ class Perplexity(OpenAI):
 
     base = ""
     operations = frozenset({"chat", "responses", "embeddings"})
+    of_a_model = frozenset({"chat", "embeddings"})
     stream_type = "text/event-stream"
     about: ClassVar[_Fields] = {}
 
@@ -43,9 +45,7 @@ class Perplexity(OpenAI):
         match head.path.rpartition("/")[2]:
             case "search":
                 messages = [{"role": "user", "content": query} for query in _queries(fields)]
-                chat = head._replace(path="/chat/completions")
-                request = super().decode(chat, _encode({"messages": messages}))
-                return replace(request, operation="search", body=fields)
+                return asked(head, "search", fields, messages, model="", tools=[])
             case "embeddings":
                 plain = {name: value for name, value in fields.items() if name != "encoding_format"}
                 request = super().decode(head, _encode(plain))
@@ -83,12 +83,17 @@ class Perplexity(OpenAI):
             content = message["content"] + delta.get("content", "")
             message = {**message, **delta, "content": content}
             choice = _choice(message, {"role": "assistant", "content": "", **delta})
-            told = _usage(so_far(usage, number, len(deltas) + 1))
-            events.append(Event(_sse({**about, "choices": [choice], "usage": told}), "piece"))
+            told, chunk = _usage(so_far(usage, number, len(deltas) + 1)), {**about, "choices": [choice]}
+            events.append(Event(_sse({**chunk, "usage": told}), "piece", {"usage": _sse(chunk)}))
         choice = _choice(message, {"role": "assistant", "content": ""}, _finish(reply))
         last = {**about, "choices": [choice], "usage": _usage(usage, ended=True)}
-        events.append(Event(_sse(last), "end", "finish"))
-        events.append(Event(b"data: [DONE]\n\n", "end", "terminal"))
+        unfinished = {**last, "choices": [{**choice, "finish_reason": None}]}
+        less: dict[What, bytes] = {
+            "finish": _sse(unfinished),
+            "usage": _sse({**about, "choices": [choice]}),
+        }
+        events.append(Event(_sse(last), "end", less))
+        events.append(Event(b"data: [DONE]\n\n", "end", {"terminal": b""}))
         return events
 
     def chat_whole(self, reply: Reply, request: Request) -> bytes:
@@ -116,6 +121,12 @@ class Perplexity(OpenAI):
     def _calls(self, reply: Reply) -> list[_Fields]:
         calls = [self.tool_call(call, _encode(call.args).decode()) for call in reply.tool_calls]
         return [{"tool_calls": calls}] if calls else []
+
+    def error_event(self, status: int, message: str, request: Request, number: int) -> bytes:
+        """Return the error's body as an event, in a stream of the agent its own event."""
+        if request.operation == "responses":
+            return error_event(message, number)
+        return super().error_event(status, message, request, number)
 
     def headers(self) -> dict[str, str]:
         """Return the request id."""

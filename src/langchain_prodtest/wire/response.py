@@ -1,5 +1,6 @@
 """What is sent for one request, before it is framed: status, headers, timed parts, and how it ends."""
 
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Literal
 
@@ -43,20 +44,27 @@ def answer(codec: Codec, reply: Reply, request: Request, without: What | None = 
     """Return the healthy response that says `reply`, streamed if the request wants that.
 
     A stream opens at once, and its pieces are due as the Reply says. An answer that is not streamed comes
-    when its last piece would have come. Events marked `without` are left out of a stream.
+    when its last piece would have come. A stream lacks what `without` names, and nothing else.
     """
     headers = {**codec.headers(), **codec.answer_headers(reply, request)}
     if request.stream:
         headers["content-type"] = codec.stream_type
         events = codec.events(reply, request)
         if without is not None:
-            events = [event for event in events if event.marks != without]
+            events = list(_lacking(events, without))
         closing = sum(event.kind != "end" for event in events)
         parts = _paced(events, reply) if reply.paced else [(0.0, event.data) for event in events]
         return Response(status=200, headers=headers, parts=parts, streamed=True, closing=closing)
     headers["content-type"] = "application/json"
     at = _paced(codec.events(reply, request), reply)[-1][0] if reply.paced else 0.0
     return Response(status=200, headers=headers, parts=[(at, codec.whole(reply, request))])
+
+
+def _lacking(events: list[Event], what: What) -> Iterator[Event]:
+    for event in events:
+        left = event.without.get(what, event.data)
+        if left:
+            yield msgspec.structs.replace(event, data=left)
 
 
 def _paced(events: list[Event], reply: Reply) -> list[Part]:
@@ -72,8 +80,8 @@ def _paced(events: list[Event], reply: Reply) -> list[Part]:
 
 def refuse(codec: Codec, status: int, message: str) -> Response:
     """Return an error in the provider's own shape."""
-    body = codec.error(status, message)
-    return Response(status=status, headers=_error_headers(codec, status), parts=[(0.0, body)])
+    headers = _error_headers(codec, status)
+    return Response(status=status, headers=headers, parts=[(0.0, codec.error(status, message, headers))])
 
 
 def scripted_error(codec: Codec, fault: Fault) -> Response:
@@ -83,7 +91,7 @@ def scripted_error(codec: Codec, fault: Fault) -> Response:
     if fault.retry_after is not None:
         headers["retry-after"] = _as_given(fault.retry_after)
     headers.update({name.lower(): value for name, value in fault.headers.items()})
-    body = codec.error(status, _phrase(status)) if fault.body is None else fault.body.encode()
+    body = codec.error(status, _phrase(status), headers) if fault.body is None else fault.body.encode()
     return Response(status=status, headers=headers, parts=[(fault.delay, body)])
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from langchain_prodtest.script import Reply, Request
-from langchain_prodtest.wire.codec import Event, Rejected
-from langchain_prodtest.wire.completions import cut_arguments, is_objects, token_logprobs
+from langchain_prodtest.steps import What
+from langchain_prodtest.wire.codec import Event, Rejected, cut_arguments
+from langchain_prodtest.wire.completions import is_objects, token_logprobs
 from langchain_prodtest.wire.tokens import count_usage
 
-__all__ = ["Responses", "read_responses"]
+__all__ = ["Responses", "error_event", "numbered", "read_responses"]
 
 _Fields = dict[str, Any]
 
@@ -89,18 +90,31 @@ class Responses:
         return _encode(self._ended())
 
     def events(self) -> list[Event]:
-        """Return the numbered events; all after the last piece tell that the answer is complete."""
+        """Return the numbered events; all after the last piece tell that the answer is complete.
+
+        The last one is the terminal marker; its response has the usage, and its status is the reason.
+        """
         told = list(self._told())
         last = max((at for at, (kind, _) in enumerate(told) if kind.endswith(".delta")), default=1)
         events = []
         for at, (kind, fields) in enumerate(told):
-            data = _encode({"type": f"response.{kind}", "sequence_number": at, **fields})
-            framed = b"event: response.%b\ndata: %b\n\n" % (kind.encode(), data)
+            framed = numbered(f"response.{kind}", at, fields)
             if at > last:
-                events.append(Event(framed, "end", "terminal" if at == len(told) - 1 else ""))
+                events.append(Event(framed, "end"))
             else:
                 events.append(Event(framed, "piece" if kind.endswith(".delta") else "open"))
-        return events
+        return [*events[:-1], self._last(len(told) - 1, *told[-1])]
+
+    def _last(self, number: int, kind: str, fields: _Fields) -> Event:
+        response, kind = fields["response"], f"response.{kind}"
+        unfinished = {"response": {**response, "status": None, "incomplete_details": None}}
+        uncounted = {"response": {**response, "usage": None}}
+        less: dict[What, bytes] = {
+            "terminal": b"",
+            "finish": numbered(kind, number, unfinished),
+            "usage": numbered(kind, number, uncounted),
+        }
+        return Event(numbered(kind, number, fields), "end", less)
 
     # -- the response object -------------------------------------------------------------------------------
 
@@ -215,6 +229,19 @@ class Responses:
                 yield "output_text.delta", {**where, "delta": piece, "logprobs": likely[at : at + 1]}
             yield "output_text.done", {**where, "text": part["text"], "logprobs": likely}
         yield "content_part.done", {**where, "part": part}
+
+
+def error_event(error: _Fields, number: int) -> bytes:
+    """Return the event that ends a stream of which `number` events have been sent, with an `error` object."""
+    code = error.get("code") or error.get("type")
+    told = {"code": code, "message": error["message"], "param": error.get("param")}
+    return numbered("error", number, told)
+
+
+def numbered(kind: str, number: int, fields: _Fields) -> bytes:
+    """Return event number `number` of a stream, framed."""
+    data = _encode({"type": kind, "sequence_number": number, **fields})
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
 
 
 def _echoed_tool(tool: _Fields) -> _Fields:
