@@ -48,6 +48,14 @@ def test_the_tutorial_works_when_pasted(tmp_path: Path) -> None:
                 "anthropic attempt 1 status 200 closed by fault",
             ],
         ),
+        (
+            "scripts.md",
+            [
+                *["limited 200", "limited 200", "limited 429", "busy 000", "busy 503"],
+                *["cold 000", "cold 200", "flaky 500", "flaky 200", "flaky 500", "flaky 200"],
+                *["ill 529", "slow 000", "slow 200"],
+            ],
+        ),
         ("serving.md", ['{"rules":1}429', "200", "2", "0"]),
     ],
 )
