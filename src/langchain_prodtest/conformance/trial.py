@@ -178,7 +178,11 @@ class Trial:
 
     async def _aask(self, streaming: bool, nonce: str, got: Got, watch: float | None) -> None:
         question, config, further = self._call(nonce, got)
-        blocked: AbstractContextManager[list[Block]] = watched(watch, self.root) if watch else nullcontext([])
+        # A service runs on a loop of its own.
+        watched_here = getattr(self.runnable, "watched", watched)
+        blocked: AbstractContextManager[list[Block]] = (
+            watched_here(watch, self.root) if watch else nullcontext([])
+        )
         try:
             with blocked as got.blocks:
                 if streaming:
