@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from langchain_prodtest.chaos.experiment import read_experiment
+from langchain_prodtest.chaos.experiment import TOXICS, read_experiment
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.rig.bundled import bundled
 from langchain_prodtest.steps import Fault
+from langchain_prodtest.toxiproxy import toxics as server
 
 GOOD = """
 title = "The provider fails"
@@ -77,6 +78,35 @@ def test_a_toxic_is_in_toxiproxys_units(tmp_path: Path) -> None:
     }
 
 
+def test_experiments_know_every_toxic_and_its_attributes() -> None:
+    """The two lists are one: an experiment cannot import the server, so this holds them together."""
+    assert {kind: tuple(effect.numbers) for kind, effect in server.TOXICS.items()} == TOXICS
+
+
+@pytest.mark.parametrize(
+    ("keys", "attributes"),
+    [
+        ('"bandwidth"\nrate = 5', {"rate": 5}),
+        ('"limit_data"\nbytes = 9', {"bytes": 9}),
+        ('"noop"', {}),
+        ('"packet_loss"\nloss_rate = 0.5', {"loss_rate": 0.5, "correlation": 0.0}),
+        ('"prodtest_close"\nafter_time = "2s"', {"after": 2000}),
+        ('"prodtest_connect"\nrefuse = 1', {"refuse": 1}),
+        ('"reset_peer"\ntimeout = "1s"', {"timeout": 1000}),
+        (
+            '"slicer"\naverage_size = 4\ndelay = "2ms"',
+            {"average_size": 4, "size_variation": 0, "delay": 2000},
+        ),
+        ('"slow_close"\ndelay = "2ms"', {"delay": 2}),
+        ('"timeout"', {"timeout": 0}),
+    ],
+)
+def test_every_toxic_can_be_asked_for(tmp_path: Path, keys: str, attributes: dict[str, float]) -> None:
+    text = GOOD.replace('provider = "openai"\nstatus = 503', f'proxy = "openai"\ntoxic = {keys}')
+    (fault,) = read_experiment(written(tmp_path, text)).faults
+    assert fault.as_toxic()["attributes"] == attributes
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -98,6 +128,18 @@ def test_a_toxic_is_in_toxiproxys_units(tmp_path: Path) -> None:
             'proxy = "x"\ntoxic = "timeout"\ntoxicity = 2',
             "toxicity lies",
         ),
+        (
+            'provider = "openai"\nstatus = 503',
+            'proxy = "x"\ntoxic = "latency"\nrate = 5',
+            "toxic latency has no rate; it takes: jitter, latency",
+        ),
+        (
+            'provider = "openai"\nstatus = 503',
+            'proxy = "x"\ndown = true\nlatency = "1s"',
+            "down has no latency",
+        ),
+        ('provider = "openai"\nstatus = 503', 'proxy = "x"\ntoxic = "bandwidth"', "needs a rate"),
+        ('provider = "openai"\nstatus = 503', 'proxy = "x"\ntoxic = "slicer"', "needs an average_size"),
         ('"3s"', '"2h"', "at most one hour"),
         ('"chat.success" = ">= 90%"', "", "[steady] is empty"),
         ("[[fault]]", "[[fault", "cannot be read"),

@@ -1,7 +1,9 @@
 """Which Toxiproxy is used, and that what was started is stopped."""
 
+import http.server
 import os
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,47 @@ def test_given_address_without_a_server_is_a_usage_error(nowhere: str, source: s
     given, env = (nowhere, {}) if source == "--toxiproxy" else (None, {"TOXIPROXY_URL": nowhere})
     with pytest.raises(UsageError, match=f"{source} cannot be used.*{nowhere}"), resolve(given, env):
         pass
+
+
+def test_given_server_with_another_token_is_a_usage_error(
+    serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(env={**os.environ, "TOXIPROXY_AUTH_TOKEN": "secret"}) as served:
+        for token in ("", "wrong"):
+            monkeypatch.setenv("TOXIPROXY_AUTH_TOKEN", token)
+            with (
+                pytest.raises(UsageError, match=r"cannot be used: unauthorized\. Give its token in"),
+                resolve(served.url),
+            ):
+                pass
+        monkeypatch.setenv("TOXIPROXY_AUTH_TOKEN", "secret")
+        with resolve(served.url) as resolved:
+            assert resolved.client().proxies() == {}
+
+
+class First(http.server.BaseHTTPRequestHandler):
+    """Toxiproxy 1.2, which had another API."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"1.2.1")
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def test_given_server_of_the_first_api_is_a_usage_error() -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), First) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        with (
+            pytest.raises(UsageError, match=r"is version 1\.2\.1; 2\.0 or later is needed"),
+            resolve(f"http://127.0.0.1:{server.server_port}"),
+        ):
+            pass
+        server.shutdown()
+        thread.join()
 
 
 @pytest.mark.parametrize("kind", ["real", "embedded"])

@@ -20,7 +20,8 @@ class FaultSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     provider: the fake provider answers `status` (with `retry_after`), or fails as `how` says, with the fields
     of a Fault: `after` events or `after_bytes`, `what` is missing, `framing`.
-    proxy: `down`, or a `toxic` with its attributes, by Toxiproxy.
+    proxy: `down`, or a `toxic` with its attributes (`TOXICS`) as docs/toxiproxy.md has them, by Toxiproxy;
+    times are durations such as "300ms", and prodtest_close's is `after_time`.
     signal: sent to the service's process; it is started again when it has ended, as a platform would.
     """
 
@@ -40,7 +41,15 @@ class FaultSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     latency: str = "0s"
     jitter: str = "0s"
     timeout: str = "0s"
+    delay: str = "0s"
+    after_time: str = "0s"
     bytes: int = 0
+    rate: int = 0
+    average_size: int = 0
+    size_variation: int = 0
+    refuse: int = 0
+    loss_rate: float = 0.0
+    correlation: float = 0.0
     stream: Literal["upstream", "downstream"] = "downstream"
     toxicity: float = 1.0
     signal: Literal["", "SIGTERM", "SIGKILL"] = ""
@@ -80,25 +89,38 @@ class FaultSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         )
 
     def as_toxic(self) -> dict[str, Any]:
-        """Return type, stream, toxicity and attributes in Toxiproxy's units (milliseconds, bytes)."""
-        given = {
-            "latency": round(parse_duration(self.latency) * 1000),
-            "jitter": round(parse_duration(self.jitter) * 1000),
-            "timeout": round(parse_duration(self.timeout) * 1000),
-            "bytes": self.bytes,
+        """Return type, stream, toxicity and attributes in Toxiproxy's units (ms, a slicer's delay in µs)."""
+        a_second = 1_000_000 if self.toxic == "slicer" else 1000
+        attributes = {
+            name: round(parse_duration(value) * a_second) if isinstance(value, str) else value
+            for name, value in ((name, getattr(self, _field_of(name))) for name in TOXICS[self.toxic])
         }
-        attributes = {name: given[name] for name in TOXICS[self.toxic]}
         return {
             "type": self.toxic, "stream": self.stream, "toxicity": self.toxicity, "attributes": attributes
         }  # fmt: skip
 
 
 TOXICS = {
+    "bandwidth": ("rate",),
     "latency": ("latency", "jitter"),
-    "timeout": ("timeout",),
-    "reset_peer": ("timeout",),
     "limit_data": ("bytes",),
+    "noop": (),
+    "packet_loss": ("loss_rate", "correlation"),
+    "prodtest_close": ("after",),
+    "prodtest_connect": ("refuse",),
+    "reset_peer": ("timeout",),
+    "slicer": ("average_size", "size_variation", "delay"),
+    "slow_close": ("delay",),
+    "timeout": ("timeout",),
 }
+"""The attributes of each toxic. `packet_loss` is of Toxiproxy 2.13, `prodtest_` of the embedded server."""
+
+
+def _field_of(attribute: str) -> str:
+    return "after_time" if attribute == "after" else attribute
+
+
+_ATTRIBUTES = {_field_of(name) for names in TOXICS.values() for name in names}
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -194,5 +216,26 @@ def _check(fault: FaultSpec) -> None:
             raise UsageError('a fault on a proxy has either down = true or toxic = "..."')
         if fault.toxic and fault.toxic not in TOXICS:
             raise UsageError(unknown_name("toxic", fault.toxic, TOXICS))
+        _check_attributes(fault)
         if not 0 <= fault.toxicity <= 1:
             raise UsageError(f"toxicity lies between 0 and 1, not {fault.toxicity:g}")
+
+
+def _check_attributes(fault: FaultSpec) -> None:
+    """Refuse what the toxic does not have: it would be ignored in silence."""
+    own = {_field_of(name) for name in TOXICS.get(fault.toxic, ())}
+    for name in sorted(_ATTRIBUTES - own):
+        if getattr(fault, name) != getattr(_NOTHING, name):
+            what = f"toxic {fault.toxic}" if fault.toxic else "down"
+            raise UsageError(f"{what} has no {name}; it takes: {', '.join(sorted(own)) or 'nothing'}")
+    if fault.toxic == "bandwidth" and fault.rate < 1:
+        raise UsageError(
+            "a bandwidth needs a rate in KB a second; 0 stalls some Toxiproxies and limits no other"
+        )
+    if fault.toxic == "slicer" and not 0 <= fault.size_variation <= fault.average_size > 0:
+        raise UsageError("a slicer needs an average_size above 0 and a size_variation from 0 to it")
+    if fault.toxic:
+        fault.as_toxic()
+
+
+_NOTHING = FaultSpec()

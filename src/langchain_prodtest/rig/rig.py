@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from langchain_prodtest.chaos.experiment import Experiment, FaultSpec
 from langchain_prodtest.chaos.run import SLACK, Injected, LoadRun
 from langchain_prodtest.config import Config, Proxy, check_target
-from langchain_prodtest.errors import UsageError, unknown_name
+from langchain_prodtest.errors import ToxiproxyError, UsageError, unknown_name
 from langchain_prodtest.evidence import Run
 from langchain_prodtest.measure import now
 from langchain_prodtest.record import Exit
@@ -22,7 +22,7 @@ from langchain_prodtest.rig.lock import locked
 from langchain_prodtest.rig.service import Service, Signalled, free_port
 from langchain_prodtest.script import Call, Match, Reply, Request, Script, answer_for
 from langchain_prodtest.toxiproxy import client
-from langchain_prodtest.toxiproxy.faults import inject
+from langchain_prodtest.toxiproxy.faults import inject, rehearse
 from langchain_prodtest.toxiproxy.leftovers import sweep
 from langchain_prodtest.toxiproxy.resolve import Resolved, resolve
 from langchain_prodtest.toxiproxy.undo import Watchdog
@@ -141,7 +141,10 @@ class Rig:
             self.progress("service", "1 replica, ready")
 
     def _create(self, stack: ExitStack, resolved: Resolved, proxy: Proxy, fakes: FakeServer | None) -> None:
-        """Use the proxy of this name if a given Toxiproxy has it; else create it, destroy it at the end."""
+        """Use the proxy of this name if a given Toxiproxy has it; else create it, destroy it at the end.
+
+        UsageError if the one it has leads elsewhere: it is somebody else's, and none of its traffic is ours.
+        """
         toxiproxy = client.Toxiproxy(resolved.url)
         upstream = fakes.address if fakes and _is_fake(proxy) else proxy.upstream
         found = toxiproxy.get_proxy(proxy.name)
@@ -149,9 +152,20 @@ class Rig:
             undo = self._watchdog.add_http(
                 "DELETE", resolved.url + client.path_of(proxy.name), headers=toxiproxy.headers
             )
-            found = toxiproxy.create(upstream=upstream, name=proxy.name, listen=proxy.listen)
+            try:
+                found = toxiproxy.create(upstream=upstream, name=proxy.name, listen=proxy.listen)
+            except ToxiproxyError as error:
+                if error.status:  # It was not created, so what has this name is not ours to delete.
+                    self._watchdog.done(undo)
+                raise
             stack.callback(self._watchdog.done, undo)
             stack.callback(found.destroy)
+        elif found.upstream != upstream or _port(proxy.listen) not in ("0", _port(found.listen)):
+            raise UsageError(
+                f'the Toxiproxy at {resolved.url} has a proxy "{proxy.name}" already, from {found.listen} to '
+                f"{found.upstream}; here it is to lead from {proxy.listen} to {upstream}. "
+                "Is it somebody else's? Then give [[proxy]] another name; else remove it there."
+            )
         self._proxies[proxy.name] = found
 
     def _environment(self, env: Mapping[str, str], port: str, fakes: FakeServer | None) -> dict[str, str]:
@@ -200,7 +214,7 @@ class Rig:
             signalled.wait()
 
     def _check_names(self, experiment: Experiment) -> None:
-        """Refuse a fault on a provider or proxy that the rig does not have, before anything happens."""
+        """Refuse a fault that cannot be put in place here, before anything happens."""
         for fault in experiment.faults:
             if fault.provider and fault.provider not in self._mounts:
                 raise UsageError(unknown_name("fake provider", fault.provider, self._mounts))
@@ -208,6 +222,9 @@ class Rig:
                 raise UsageError(unknown_name("proxy", fault.proxy, self._proxies))
             if fault.signal and self._service is None:
                 raise UsageError("a [[fault]] with signal needs [target] command")
+        for fault in experiment.faults:
+            if fault.toxic:
+                rehearse(self._proxies[fault.proxy].client, self._watchdog, fault.as_toxic())
 
 
 class _Span:
@@ -231,6 +248,10 @@ class _Address(str):
 
 def _paced(request: Request) -> Reply:
     return Reply(answer_for(request.nonce), first_token=FIRST_TOKEN, per_chunk=PER_CHUNK)
+
+
+def _port(listen: str) -> str:
+    return listen.rpartition(":")[2]
 
 
 def _is_fake(proxy: Proxy) -> bool:

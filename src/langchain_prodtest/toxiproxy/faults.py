@@ -13,13 +13,13 @@ from urllib.parse import quote, urlsplit
 
 from langchain_prodtest.errors import ProdtestError, ToxiproxyError, UsageError
 from langchain_prodtest.measure import now
-from langchain_prodtest.toxiproxy.client import Proxy
+from langchain_prodtest.toxiproxy.client import Proxy, Toxiproxy, path_of
 from langchain_prodtest.toxiproxy.leftovers import DOWN, PREFIX, own_name
 from langchain_prodtest.toxiproxy.package import adopt_proxy
 from langchain_prodtest.toxiproxy.policy import stop_file
 from langchain_prodtest.toxiproxy.undo import Watchdog
 
-__all__ = ["Fault", "inject"]
+__all__ = ["Fault", "inject", "rehearse"]
 
 _MAX_LEASE = 30.0
 _MAX_FAULTS = 20
@@ -76,6 +76,22 @@ def inject(
         deed.roll_back(fault)
     if early:
         raise ToxiproxyError(f'the fault on proxy "{deed.proxy.name}" ended before it should: {early}')
+
+
+def rehearse(toxiproxy: Toxiproxy, watchdog: Watchdog, toxic: Mapping[str, Any]) -> None:
+    """Add a toxic to a proxy that serves nobody, and remove both; UsageError if the server refuses it."""
+    name = own_name()
+    undo = watchdog.add_http("DELETE", toxiproxy.url + path_of(name), headers=toxiproxy.headers)
+    proxy = toxiproxy.create("127.0.0.1:9", name, enabled=False)
+    try:
+        proxy.add_toxic(**toxic)
+    except ToxiproxyError as error:
+        raise UsageError(
+            f"toxic {toxic['type']} is refused by Toxiproxy {toxiproxy.version()}: {error}"
+        ) from None
+    finally:
+        proxy.destroy()
+        watchdog.done(undo)
 
 
 class _Deed:

@@ -70,9 +70,13 @@ def lend(resolved: Resolved) -> Iterator[Toxiproxy]:
 def _find(url: str, source: str) -> Resolved:
     try:
         client = Toxiproxy(url)
-        return Resolved(client.url, "given", client.version())
+        version = client.version()
     except ToxiproxyError as error:
-        raise UsageError(f"the Toxiproxy given by {source} cannot be used: {error}") from None
+        hint = ". Give its token in TOXIPROXY_AUTH_TOKEN" if error.status == 401 else ""
+        raise UsageError(f"the Toxiproxy given by {source} cannot be used: {error}{hint}") from None
+    if version.startswith(("0.", "1.")):
+        raise UsageError(f"the Toxiproxy given by {source} is version {version}; 2.0 or later is needed")
+    return Resolved(client.url, "given", version)
 
 
 @contextmanager
