@@ -244,14 +244,19 @@ def test_faults_at_once_are_limited(proxy: Proxy, monkeypatch: pytest.MonkeyPatc
 def test_stop_file_ends_a_fault_within_a_second_and_it_is_no_fault(
     toxi: Any, proxy: Proxy, watchdog: Watchdog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: Any
 ) -> None:
+    """Within a second in one of five attempts at least: a busy machine may delay anybody."""
     file = tmp_path / "stop"
     monkeypatch.setenv("PRODTEST_STOP_FILE", str(file))
-    with (
-        pytest.raises(ToxiproxyError, match=f"ended before it should: {file} appeared"),
-        inject(proxy, watchdog, **what),
-    ):
-        took = until_gone(toxi, file)
-    assert took < 5
+    for _ in range(5):
+        file.unlink(missing_ok=True)
+        with (
+            pytest.raises(ToxiproxyError, match=f"ended before it should: {file} appeared"),
+            inject(proxy, watchdog, **what),
+        ):
+            took = until_gone(toxi, file)
+        if took < 1:
+            break
+    assert took < 1
     with (
         pytest.raises(ToxiproxyError, match="delete it to inject faults again"),
         inject(proxy, watchdog, **what),

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -213,20 +214,14 @@ def create_disabled(client: Toxiproxy) -> Any:
     return client.create("127.0.0.1:9", "q", enabled=False)
 
 
-def test_stop_file_ends_all_faults_and_allows_none_until_it_is_gone(
+def test_stop_file_ends_all_faults_within_a_second_and_allows_none_until_it_is_gone(
     serving: Any, tmp_path: Any, until: Any
 ) -> None:
+    """Within a second in one of five attempts at least: a busy machine may delay anybody."""
     file = tmp_path / "stop"
     with serving("--stop-file", str(file)) as served:
         client = Toxiproxy(served.url)
         one, other = client.create("127.0.0.1:9", "one"), client.create("127.0.0.1:9", "other")
-        one.disable()
-        other.add_toxic(type="noop")
-        file.touch()
-        until(lambda: client.proxies()["one"].enabled and not other.toxics(), 5)
-        with pytest.raises(ToxiproxyError, match=f"stopped by {file}: delete it"):
-            other.add_toxic(type="noop")
-        file.unlink()
 
         def works() -> Any:
             try:
@@ -234,5 +229,18 @@ def test_stop_file_ends_all_faults_and_allows_none_until_it_is_gone(
             except ToxiproxyError:
                 return None
 
-        until(works, 5)
-        assert [event["kind"] for event in client.events() or []].count("stopped") == 1
+        for attempt in range(1, 6):
+            until(works)
+            one.disable()
+            file.touch()
+            begun = time.monotonic()
+            until(lambda: client.proxies()["one"].enabled and not other.toxics())
+            took = time.monotonic() - begun
+            with pytest.raises(ToxiproxyError, match=f"stopped by {file}: delete it"):
+                other.add_toxic(type="noop")
+            assert [event["kind"] for event in client.events() or []].count("stopped") == attempt
+            file.unlink()
+            if took < 1:
+                break
+        assert took < 1
+        until(works)
