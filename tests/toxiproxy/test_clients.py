@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from langchain_prodtest.errors import ToxiproxyError
+from langchain_prodtest.toxiproxy.toxics import TOXICS
 
 PAGE = Path(__file__).parents[2] / "docs" / "toxiproxy.md"
 EVENTS = [f"data: wörd {number}\n\n" for number in range(5)]
@@ -19,7 +20,7 @@ EVENTS = [f"data: wörd {number}\n\n" for number in range(5)]
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Any]:
-    """An HTTP service: /sse streams five events, /close a body that ends with the connection."""
+    """An HTTP service: /sse streams five events, /endless one, /close ends its body by its connection."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
 
         def accept() -> None:
@@ -50,6 +51,8 @@ def answer(client: socket.socket) -> None:
             data = event.encode()
             client.sendall(b"%x\r\n%b\r\n" % (len(data), data))
             time.sleep(0.02)
+            if request.startswith(b"GET /endless"):
+                client.recv(1)
         client.sendall(b"0\r\n\r\n")
         client.recv(1)
 
@@ -63,12 +66,14 @@ class Seen(NamedTuple):
     last: float
 
 
-def ask(listen: str, path: str = "/sse", between: Callable[[], object] = lambda: None) -> Seen:
+def ask(
+    listen: str, path: str = "/sse", between: Callable[[], object] = lambda: None, patience: float = 10.0
+) -> Seen:
     """Read a stream with httpx; `between` is called after the first part of the body."""
     begun, first = time.monotonic(), 0.0
     parts: list[bytes] = []
     with (
-        httpx.Client(timeout=0.8, trust_env=False) as client,
+        httpx.Client(timeout=patience, trust_env=False) as client,
         client.stream("GET", f"http://{listen}{path}") as got,
     ):
         for part in got.iter_raw():
@@ -84,9 +89,9 @@ def whole(seen: Seen) -> bool:
 
 
 def latency(proxy: Any) -> Any:
-    proxy.add_toxic(type="latency", attributes={"latency": 500})
+    proxy.add_toxic(type="latency", attributes={"latency": 1000})
     seen = ask(proxy.listen)
-    return whole(seen) and seen.first > 0.45 > seen.last - seen.first
+    return whole(seen) and seen.first > 0.95 > seen.last - seen.first
 
 
 def bandwidth(proxy: Any) -> Any:
@@ -97,15 +102,15 @@ def bandwidth(proxy: Any) -> Any:
 
 
 def slow_close(proxy: Any) -> Any:
-    proxy.add_toxic(type="slow_close", attributes={"delay": 500})
+    proxy.add_toxic(type="slow_close", attributes={"delay": 1000})
     seen = ask(proxy.listen, "/close")
-    return seen.text == "body" and seen.last - seen.first > 0.4 and ask(proxy.listen).last < 0.5
+    return seen.text == "body" and seen.last - seen.first > 0.9 > ask(proxy.listen).last
 
 
 def timeout_of_zero(proxy: Any) -> Any:
     proxy.add_toxic(type="timeout")
     with pytest.raises(httpx.ReadTimeout):
-        ask(proxy.listen)
+        ask(proxy.listen, patience=0.5)
     return True
 
 
@@ -145,24 +150,45 @@ def packet_loss(proxy: Any) -> Any:
     proxy.add_toxic(type="packet_loss", attributes={"loss_rate": 0.5, "correlation": 0.2})
     for _ in range(12):
         with contextlib.suppress(httpx.HTTPError):
-            if not whole(ask(proxy.listen)):
+            if not whole(ask(proxy.listen, patience=0.5)):
                 return True
             continue
         return True
     return False
 
 
+def prodtest_close(proxy: Any) -> Any:
+    with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+        ask(proxy.listen, "/endless", between=lambda: proxy.add_toxic(type="prodtest_close"))
+    return True
+
+
+def prodtest_connect_of_0(proxy: Any) -> Any:
+    seen = ask(proxy.listen, between=lambda: proxy.add_toxic(type="prodtest_connect"))
+    with pytest.raises(httpx.ConnectTimeout):
+        ask(proxy.listen, patience=0.5)
+    return whole(seen)
+
+
+def prodtest_connect_of_1(proxy: Any) -> Any:
+    refuse = {"type": "prodtest_connect", "attributes": {"refuse": 1}}
+    seen = ask(proxy.listen, between=lambda: proxy.add_toxic(**refuse))
+    with pytest.raises(httpx.ConnectError, match="refused"):
+        ask(proxy.listen)
+    return whole(seen)
+
+
 def disabled(proxy: Any) -> Any:
     with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
-        ask(proxy.listen, between=proxy.disable)
+        ask(proxy.listen, "/endless", between=proxy.disable)
     with pytest.raises(httpx.ConnectError, match="refused"):
         ask(proxy.listen)
     return True
 
 
-LATER = "2.13"
+LATER, OURS = "since 2.13", "embedded server only"
 SEEN = [
-    # toxic, what it does (downstream), what the client sees, observation, since
+    # toxic, what it does (downstream), what the client sees, observation, which servers have it
     ("`latency` {latency, jitter} ms", "delays every chunk, keeps the order",
      "the first token comes that much later, the pace stays", latency, ""),
     ("`bandwidth` {rate} KB/s", "lets 1000 × rate bytes a second pass",
@@ -181,18 +207,24 @@ SEEN = [
     ("`noop` {}", "passes everything", "nothing", noop, ""),
     ("`packet_loss` {loss_rate, correlation} 0 to 1", "drops chunks without a retransmission",
      "broken framing, missing events or a read time-out: it corrupts the byte stream", packet_loss, LATER),
+    ("`prodtest_close` {after} ms", "closes that long after it began, while data flows",
+     "in mid-stream “incomplete chunked read”", prodtest_close, OURS),
+    ("`prodtest_connect` {refuse: 0}", "leaves attempts to connect unanswered; open connections go on",
+     "a connect time-out; open streams arrive whole", prodtest_connect_of_0, OURS),
+    ("`prodtest_connect` {refuse: 1}", "refuses new connections; open ones go on",
+     "“connection refused”; open streams arrive whole", prodtest_connect_of_1, OURS),
     ("no toxic: `enabled: false`", "refuses new connections, closes open ones",
      "“connection refused”; open streams break with “incomplete chunked read”", disabled, ""),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("toxic", "does", "sees", "observe", "since"), SEEN, ids=[row[3].__name__ for row in SEEN]
+    ("toxic", "does", "sees", "observe", "only"), SEEN, ids=[row[3].__name__ for row in SEEN]
 )
 def test_client_sees(
-    toxi: Any, kind: str, service: str, toxic: str, does: str, sees: str, observe: Any, since: str
+    toxi: Any, kind: str, service: str, toxic: str, does: str, sees: str, observe: Any, only: str
 ) -> None:
-    if since and kind != "embedded":
+    if only and kind != "embedded":
         with pytest.raises(ToxiproxyError, match="invalid toxic type"):
             observe(toxi.create(service, "p"))
         return
@@ -203,10 +235,13 @@ def table() -> str:
     """The toxics as they stand in the documentation."""
     head = "| toxic | what it does | what an HTTP or SSE client sees |\n|---|---|---|\n"
     lines = (
-        f"| {toxic}{f' (since {since})' if since else ''} | {does} | {sees} |"
-        for toxic, does, sees, _, since in SEEN
+        f"| {toxic}{f' ({only})' if only else ''} | {does} | {sees} |" for toxic, does, sees, _, only in SEEN
     )
     return head + "\n".join(lines) + "\n"
+
+
+def test_table_has_every_toxic() -> None:
+    assert {row[0].split("`")[1] for row in SEEN[:-1]} == set(TOXICS)
 
 
 def test_documentation_holds_the_table_of_toxics() -> None:
