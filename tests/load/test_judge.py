@@ -16,6 +16,7 @@ from langchain_prodtest.load.judge import (
     write_evidence,
 )
 from langchain_prodtest.load.options import Plan
+from langchain_prodtest.load.proof import PHASE, PLANTED
 from langchain_prodtest.load.protocols.sse import Sse
 from langchain_prodtest.load.schedule import Phase
 from langchain_prodtest.measure import Sample
@@ -42,8 +43,13 @@ def sample(number: int, outcome: Outcome = Outcome.OK, ttft: float = 0.1) -> Sam
     )  # fmt: skip
 
 
+def planted() -> list[Sample]:
+    """What the judge reports of the answers that are wrong on purpose."""
+    return [msgspec.structs.replace(sample(i, outcome), phase=PHASE) for i, outcome in enumerate(PLANTED)]
+
+
 def samples(count: int = 100, **more: float) -> list[Sample]:
-    return [sample(i, **more) for i in range(count)]  # type: ignore[arg-type]
+    return [*planted(), *(sample(i, **more) for i in range(count))]  # type: ignore[arg-type]
 
 
 def books(count: int = 100, offered: int | None = None, lag: float = 0.001) -> Books:
@@ -100,6 +106,13 @@ def test_no_findings_are_no_proof() -> None:
             "2 of 100 were still open",
         ),
         ([], books(offered=0), "no request was sent"),
+        (samples()[1:], books(), "planted answers (silent_truncation, duplicated, refused) were reported as"),
+        (samples()[3:], books(), "were reported as nothing"),
+        (
+            [msgspec.structs.replace(samples()[0], outcome=Outcome.OK), *samples()[1:]],
+            books(),
+            "reported as ok",
+        ),
     ],
 )
 def test_an_invalid_generator_turns_every_pass_into_unknown_and_says_why(

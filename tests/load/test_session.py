@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from langchain_prodtest.evidence import Evidence, latest_run, read_run
+from langchain_prodtest.load.proof import PHASE
 from langchain_prodtest.measure import Sample
 from langchain_prodtest.outcome import Outcome
 from langchain_prodtest.script import answer_for
@@ -70,7 +71,8 @@ def the_run(folder: Path) -> tuple[Evidence, list[Sample], list[str]]:
     run = latest_run(folder / ".prodtest")
     (evidence,), problems = read_run(run)
     lines = gzip.decompress((run / evidence.series[0]).read_bytes())
-    return evidence, msgspec.json.Decoder(Sample).decode_lines(lines), problems
+    samples = msgspec.json.Decoder(Sample).decode_lines(lines)
+    return evidence, [sample for sample in samples if sample.phase != PHASE], problems
 
 
 HOW = {

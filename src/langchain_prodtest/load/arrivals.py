@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from langchain_prodtest.load.schedule import Due
+from langchain_prodtest.load.stream import Exchange
 from langchain_prodtest.measure import Sample, now
-from langchain_prodtest.outcome import Outcome
+from langchain_prodtest.outcome import Outcome, decide
 from langchain_prodtest.script import new_nonce
 
-__all__ = ["Arrival", "Arrivals", "concurrency"]
+__all__ = ["Arrival", "Arrivals", "concurrency", "sample_of"]
 
 MAX_USERS = 2_000
 GRACE = 1.0  # seconds that the drain lasts beyond the last request's deadline
@@ -62,11 +63,11 @@ class Arrivals:
         seed: int,
         keep: Callable[[Sample], None],
     ) -> None:
-        self.scenario, self.count, self.patience = scenario, count, patience
+        self.scenario, self.count, self.patience, self.seed = scenario, count, patience, seed
         self.offered = self.settled = 0
         self.closed = False
         self.lags: list[float] = []
-        self._due, self._seed, self._keep = due, seed, keep
+        self._due, self._keep = due, keep
         self._queue: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
         self._open: dict[str, Arrival] = {}
         self._idle = 0
@@ -142,7 +143,7 @@ class Arrivals:
 
     def _offer(self, number: int, intended: float, phase: str) -> None:
         arrival = Arrival(
-            nonce=new_nonce(number, self._seed),
+            nonce=new_nonce(number, self.seed),
             phase=phase,
             intended=intended,
             latest=intended + self.patience,
@@ -153,3 +154,25 @@ class Arrivals:
             self.offered += 1
             self._open[arrival.nonce] = arrival
         self._queue.put(arrival)
+
+
+def sample_of(arrival: Arrival, scenario: str, exchange: Exchange, expected: str | None) -> Sample:
+    """Return what became of an arrival that was asked; `expected` is the whole right answer, if known."""
+    answer = exchange.answer
+    return Sample(
+        nonce=arrival.nonce,
+        scenario=scenario,
+        phase=arrival.phase,
+        intended=arrival.intended,
+        sent=exchange.sent,
+        headers=exchange.headers,
+        first_event=exchange.first_event,
+        first_answer=exchange.first_answer,
+        ended=exchange.ended,
+        longest_gap=exchange.longest_gap,
+        stalls=exchange.stalls,
+        outcome=decide(answer, expected),
+        status=answer.status,
+        tokens=exchange.tokens,
+        error=answer.detail,
+    )

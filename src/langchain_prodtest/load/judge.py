@@ -8,6 +8,7 @@ import msgspec
 from langchain_prodtest.evidence import Evidence, Run
 from langchain_prodtest.limit import Finding, Limit, judge
 from langchain_prodtest.load.options import Plan
+from langchain_prodtest.load.proof import PHASE, proven
 from langchain_prodtest.measure import Sample, find_metric, measure_samples, needed_n, now
 from langchain_prodtest.outcome import Outcome
 
@@ -63,10 +64,13 @@ def judge_run(plan: Plan, samples: Sequence[Sample], books: Books) -> list[Findi
 
 
 def check_books(books: Books, samples: Sequence[Sample], tightest: float) -> Finding:
-    """Tell whether the run can be trusted: all was offered, nothing was lost, and it was sent on time.
+    """Tell whether the run can be trusted: all was offered, nothing was lost, it was sent on time, and
+    answers that were planted wrong were reported so.
 
     `tightest` is the shortest latency limit in seconds; sending may lag a tenth of it, or 10 ms.
     """
+    planted = [sample for sample in samples if sample.phase == PHASE]
+    samples = [sample for sample in samples if sample.phase != PHASE]
     allowed = max(LAG_FLOOR, LAG_SHARE * tightest)
     lags = sorted(books.lags)
     lag = lags[min(len(lags) - 1, int(0.99 * len(lags)))] if lags else 0.0
@@ -83,6 +87,8 @@ def check_books(books: Books, samples: Sequence[Sample], tightest: float) -> Fin
         wrong.append("no request was sent")
     if lag > allowed:
         wrong.append(f"send lag p99 is {lag * 1e3:.0f} ms, at most {allowed * 1e3:.0f} ms allowed")
+    if doubt := proven(planted):
+        wrong.append(doubt)
     if wrong:
         remedy = "Repeat it on a less busy machine or at a lower rate, and let it run to its end."
         return Finding(check=GENERATOR, outcome="unknown", detail="; ".join(wrong), remedy=remedy)

@@ -14,6 +14,7 @@ from langchain_prodtest.evidence import Run
 from langchain_prodtest.load import judge
 from langchain_prodtest.load.arrivals import Arrivals
 from langchain_prodtest.load.options import Plan
+from langchain_prodtest.load.proof import PHASE, plant
 from langchain_prodtest.load.schedule import due_times
 from langchain_prodtest.load.stream import Client
 from langchain_prodtest.measure import Sample, now
@@ -83,6 +84,8 @@ class Session:
 
     def _drive(self) -> None:
         try:
+            if self._run is not None:  # raw samples are judged by somebody else
+                plant(self.plan.protocol, self.plan.scenario, self.arrivals.seed, self._keep)
             self.arrivals.feed()
             self.arrivals.drain()
             self._drained = True
@@ -100,7 +103,7 @@ class Session:
     def _keep(self, sample: Sample) -> None:
         """Append a sample to the live file and show it in Locust's own tables."""
         self._file.write(self._encoder.encode(sample) + b"\n")
-        if not self._open:
+        if not self._open or sample.phase == PHASE:
             return
         events: Any = self._environment.events
         good = sample.outcome in GOOD

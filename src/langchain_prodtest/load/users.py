@@ -4,11 +4,10 @@ from typing import ClassVar
 
 from locust import User, task
 
-from langchain_prodtest.load.arrivals import Arrival
+from langchain_prodtest.load.arrivals import sample_of
 from langchain_prodtest.load.hooks import current_session
-from langchain_prodtest.load.stream import Exchange
-from langchain_prodtest.measure import Sample, now
-from langchain_prodtest.outcome import Outcome, decide
+from langchain_prodtest.measure import now
+from langchain_prodtest.outcome import Outcome
 from langchain_prodtest.script import answer_for
 
 __all__ = ["ChatUser"]
@@ -45,25 +44,4 @@ class ChatUser(User):
             raise
         arrival.sent = now()
         exchange = session.client.ask(prompt, arrival.nonce, arrival.sent + arrivals.patience)
-        arrivals.settle(arrival, _sample(self.scenario, arrival, exchange, expected))
-
-
-def _sample(scenario: str, arrival: Arrival, exchange: Exchange, expected: str | None) -> Sample:
-    answer = exchange.answer
-    return Sample(
-        nonce=arrival.nonce,
-        scenario=scenario,
-        phase=arrival.phase,
-        intended=arrival.intended,
-        sent=exchange.sent,
-        headers=exchange.headers,
-        first_event=exchange.first_event,
-        first_answer=exchange.first_answer,
-        ended=exchange.ended,
-        longest_gap=exchange.longest_gap,
-        stalls=exchange.stalls,
-        outcome=decide(answer, expected),
-        status=answer.status,
-        tokens=exchange.tokens,
-        error=answer.detail,
-    )
+        arrivals.settle(arrival, sample_of(arrival, self.scenario, exchange, expected))

@@ -4,6 +4,7 @@ A new protocol is a new file with a class that fits `Protocol`, and one line in 
 """
 
 import typing
+from collections.abc import Sequence
 
 from langchain_prodtest.errors import UsageError, unknown_name
 from langchain_prodtest.load.framing import Event
@@ -24,6 +25,10 @@ class Protocol(typing.Protocol):
 
     def read(self, event: Event) -> Reading:
         """Return what an event says; an event that says nothing gives an empty Reading."""
+        ...
+
+    def speak(self, pieces: Sequence[str]) -> bytes:
+        """Return the body of a complete answer that says `pieces`, as such a service would send it."""
         ...
 
 

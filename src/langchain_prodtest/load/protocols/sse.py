@@ -4,6 +4,8 @@ Asked by POST of {"message": prompt}. Events: `token` {"text": "..."}, `done` {.
 `error` {"message": "..."}; all others are ignored.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from langchain_prodtest.load.framing import Event
@@ -42,3 +44,8 @@ class Sse:
         except msgspec.MsgspecError:
             return Reading(ending="error_event", detail=f"unreadable {event.name} event: {event.data[:80]}")
         return Reading(ending="complete") if event.name == "done" else Reading()
+
+    def speak(self, pieces: Sequence[str]) -> bytes:
+        """Return the body of a complete answer."""
+        tokens = [b"event: token\ndata: %b\n\n" % msgspec.json.encode({"text": piece}) for piece in pieces]
+        return b"".join([*tokens, b"event: done\ndata: {}\n\n"])
