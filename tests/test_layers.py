@@ -26,7 +26,7 @@ PARTS = {
     "load": {"httptools", "locust", "msgspec"},
     "snapshots": {"langchain_core", "syrupy"},
     "toxiproxy": {"httptools", "uvloop"},
-    "wire": {"httptools", "msgspec", "trustme", "uvloop"},
+    "wire": {"httptools", "msgspec", "trustme", "uvloop", "yaml"},
 }
 """Each part with the third-party packages that are its own."""
 FRONTS = {

@@ -19,7 +19,9 @@ from langchain_prodtest.errors import EvidenceError
 from langchain_prodtest.limit import Finding
 from langchain_prodtest.measure import now
 
-__all__ = ["SCHEMA", "Evidence", "Kind", "Manifest", "Run", "Subject", "latest_run", "read_run"]
+__all__ = [
+    "SCHEMA", "Evidence", "Kind", "Manifest", "Run", "Subject", "latest_run", "read_run", "write_atomically",
+]  # fmt: skip
 
 SCHEMA = "prodtest/1"
 MANIFEST = "manifest.json"
@@ -97,7 +99,7 @@ class Run:
         if not re.fullmatch(r"[\w.-]+", evidence.name):
             raise EvidenceError(f'evidence name "{evidence.name}": use letters, digits, ".", "_" and "-"')
         path = self.path / evidence.file
-        _write_atomically(path, msgspec.json.format(msgspec.json.encode(evidence)))
+        write_atomically(path, msgspec.json.format(msgspec.json.encode(evidence)))
         return path
 
     def write_series(self, name: str, rows: Iterable[msgspec.Struct]) -> str:
@@ -105,14 +107,14 @@ class Run:
         file = f"{name}.ndjson.gz"
         encoder = msgspec.json.Encoder()
         data = b"".join(encoder.encode(row) + b"\n" for row in rows)
-        _write_atomically(self.path / file, gzip.compress(data, mtime=0))
+        write_atomically(self.path / file, gzip.compress(data, mtime=0))
         return file
 
     def seal(self) -> Path:
         """Write the manifest over all files in the folder; do it once, last."""
         files = {file: _digest(self.path / file) for file in _files_of(self.path)}
         path = self.path / MANIFEST
-        _write_atomically(path, msgspec.json.format(msgspec.json.encode(Manifest(sealed=now(), files=files))))
+        write_atomically(path, msgspec.json.format(msgspec.json.encode(Manifest(sealed=now(), files=files))))
         return path
 
 
@@ -204,7 +206,8 @@ def _digest_or_none(path: Path) -> str | None:
         return None
 
 
-def _write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that whoever reads it, at any time, finds all of it or what was there before."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(data)

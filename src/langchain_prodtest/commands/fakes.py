@@ -1,5 +1,7 @@
 """`prodtest fakes`: the fake providers from the command line."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -43,6 +45,31 @@ def fakes_serve(
     rules = [] if script is None else read_rules(script, mounts)
     options = {"transparent": transparent, "tls": tls}
     serve(host, port, mounts, journal, click.echo, rules=rules, unix=unix, token=token, **options)
+    return 0
+
+
+@fakes.command("record")
+@click.option(
+    "--upstream",
+    "urls",
+    multiple=True,
+    required=True,
+    metavar="[NAME=]URL",
+    help="A provider's API; its host must be in [target] allow, unless it is loopback. May be given again.",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The cassette that is written.")
+@click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port (default: a free one).")
+@click.option("--config", "config", type=click.Path(path_type=Path), help="prodtest.toml or pyproject.toml.")
+def fakes_record(urls: Sequence[str], out: Path, port: int, config: Path | None) -> int:
+    """Forward to real providers, and record what they answer, until Ctrl-C."""
+    from langchain_prodtest.config import find_config, load_config
+    from langchain_prodtest.wire.providers import PROVIDERS
+    from langchain_prodtest.wire.record import record
+    from langchain_prodtest.wire.upstream import upstreams
+
+    allow = load_config(config or find_config(Path.cwd())).target.allow
+    count = record(upstreams(urls, allow, PROVIDERS), out, port, click.echo, partial(click.echo, err=True))
+    click.echo(f"{count} recorded" + (f" in {out}" if count else f", so {out} was not written"), err=True)
     return 0
 
 

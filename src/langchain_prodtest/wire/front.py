@@ -12,7 +12,7 @@ from langchain_prodtest.wire.arrival import Arrival
 from langchain_prodtest.wire.codec import Rejected
 from langchain_prodtest.wire.tls import Authority
 
-__all__ = ["HOSTS", "Front", "host_of", "inside"]
+__all__ = ["HOSTS", "Front", "host_of", "inside", "provider_of"]
 
 HOSTS = {
     "api.openai.com": "openai",
@@ -80,6 +80,11 @@ class Front:
             "NODE_USE_ENV_PROXY": "1",
             **self.authority.environment(),
         }
+
+
+def provider_of(host: str) -> str:
+    """Return the provider whose host this is, "" if it is nobody's."""
+    return next((provider for known, provider in HOSTS.items() if fnmatchcase(host, known)), "")
 
 
 def inside(arrival: Arrival, mount: str) -> Arrival:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import msgspec
@@ -13,14 +13,13 @@ from langchain_prodtest.wire.arrival import Arrival
 from langchain_prodtest.wire.codec import Codec, Head, Rejected
 from langchain_prodtest.wire.faults import faulty
 from langchain_prodtest.wire.providers import PROVIDERS
+from langchain_prodtest.wire.redaction import CREDENTIALS
+from langchain_prodtest.wire.replay import Replay, Replayed
 from langchain_prodtest.wire.response import Response, answer, refuse, scripted_error
 
 __all__ = ["Decision", "Router"]
 
 _log = logging.getLogger(__name__)
-_SECRETS = frozenset(
-    {"authorization", "proxy-authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}
-)
 _USED_UP = (
     "The script of this fake provider is used up: no Reply or Fault is left for this request. "
     "Script one more, or find out why the code asked once more."
@@ -80,8 +79,10 @@ class Router:
                 raise Rejected(
                     404, f'No provider is mounted at "/{mount}". Mounted: {", ".join(self.codecs)}'
                 )
-            request = codec.decode(head, arrival.body)
-            if request.operation in codec.unscripted:
+            replay = self.script.default if isinstance(self.script.default, Replay) else None
+            decode = codec.decode if replay is None else partial(replay.read, codec)
+            request = decode(head, arrival.body)
+            if request.operation in codec.unscripted and replay is None:
                 return Decision(request, answer(codec, Reply(), request), unexpected=False)
             if request.attempt_source == "digest":
                 attempt = self.script.attempt(request.digest, scope=request.provider)
@@ -89,6 +90,8 @@ class Router:
             step = self.script.next(request)
             if step is None:
                 raise Rejected(400, _USED_UP)  # 400: clients do not retry it
+            if isinstance(step, Replayed) and replay is not None:
+                return Decision(request, replay.answer(arrival), unexpected=False)
             return Decision(request, self._respond(codec, step, request), unexpected=False)
         except Rejected as rejected:
             return Decision(request, refuse(codec, rejected.status, str(rejected)), unexpected=True)
@@ -112,7 +115,7 @@ def _readable(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
     readable: dict[str, str] = {}
     for raw_name, raw_value in headers:
         name = _lower(raw_name)
-        value = "present" if name in _SECRETS else raw_value.decode("latin-1")
+        value = "present" if name in CREDENTIALS else raw_value.decode("latin-1")
         readable[name] = f"{readable[name]}, {value}" if name in readable else value
     return readable
 
