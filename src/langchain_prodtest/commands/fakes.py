@@ -21,6 +21,8 @@ def fakes() -> None:
 )
 @click.option("--port", default=0, type=click.IntRange(0, 65535), help="Port (default: a free one).")
 @click.option("--script", type=click.Path(path_type=Path), help="What is answered, as TOML or JSON.")
+@click.option("--cassette", type=click.Path(path_type=Path), help="Recordings that answer what no rule does.")
+@click.option("--speed", default=1.0, help="How much faster than recorded; inf: no waiting.")
 @click.option("--journal", type=click.Path(path_type=Path), help="Append each call to this file as NDJSON.")
 @click.option(
     "--transparent",
@@ -34,17 +36,22 @@ def fakes() -> None:
 )
 def fakes_serve(
     host: str, port: int, script: Path | None, journal: Path | None, transparent: bool, tls: bool,
-    unix: Path | None, token: str,
+    unix: Path | None, token: str, cassette: Path | None, speed: float,
 ) -> int:  # fmt: skip
     """Serve the fake providers until Ctrl-C."""
+    from langchain_prodtest.wire.cassette import read_cassette
     from langchain_prodtest.wire.providers import PROVIDERS
+    from langchain_prodtest.wire.replay import Replay
     from langchain_prodtest.wire.scripts import read_rules
     from langchain_prodtest.wire.serve import serve
 
     mounts = {name: name for name in PROVIDERS}
     rules = [] if script is None else read_rules(script, mounts)
-    options = {"transparent": transparent, "tls": tls}
-    serve(host, port, mounts, journal, click.echo, rules=rules, unix=unix, token=token, **options)
+    replay = None if cassette is None else Replay(read_cassette(cassette, mounts), speed)
+    serve(
+        host, port, mounts, journal, click.echo,
+        rules=rules, transparent=transparent, tls=tls, unix=unix, token=token, replay=replay,
+    )  # fmt: skip
     return 0
 
 
@@ -74,9 +81,12 @@ def fakes_record(urls: Sequence[str], out: Path, port: int, config: Path | None)
 
 
 @fakes.command("schema")
-def fakes_schema() -> int:
-    """Print the JSON schema of a script file."""
-    from langchain_prodtest.wire.scripts import schema
+@click.option("--cassette", is_flag=True, help="Of a cassette.")
+def fakes_schema(cassette: bool) -> int:
+    """Print the JSON schema of a script file, or of a cassette."""
+    from langchain_prodtest.wire import cassette as cassettes
+    from langchain_prodtest.wire import scripts
 
+    schema = cassettes.schema if cassette else scripts.schema
     click.echo(msgspec.json.format(msgspec.json.encode(schema())))
     return 0

@@ -13,7 +13,7 @@ import binascii
 import gzip
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from langchain_prodtest.config import decode_toml
-from langchain_prodtest.errors import UsageError
+from langchain_prodtest.errors import UsageError, unknown_name
 from langchain_prodtest.evidence import write_atomically
 from langchain_prodtest.steps import Framing
 from langchain_prodtest.wire.arrival import Arrival
@@ -144,10 +144,11 @@ def chunk(at: float, data: bytes) -> Chunk:
         return Chunk(at=at, base64=b64encode(data).decode())
 
 
-def read_cassette(path: Path) -> list[Recording]:
+def read_cassette(path: Path, providers: Collection[str] = ()) -> list[Recording]:
     """Read a cassette of our own, or one of vcrpy's (YAML), either of which may be compressed by gzip.
 
-    UsageError names the file, the place in it, and what is right.
+    UsageError names the file, the place in it, and what is right; also for one that is for none of
+    `providers`, if they are given.
     """
     try:
         data = path.read_bytes()
@@ -155,10 +156,16 @@ def read_cassette(path: Path) -> list[Recording]:
     except (OSError, EOFError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     if text.lstrip().startswith("{"):
-        return _decode(text, str(path))
-    from langchain_prodtest.wire.vcr import decode_vcr
+        recordings = _decode(text, str(path))
+    else:
+        from langchain_prodtest.wire.vcr import decode_vcr
 
-    return decode_vcr(text, str(path))
+        recordings = decode_vcr(text, str(path))
+    for number, recording in enumerate(recordings, start=1):
+        provider = recording.request.provider
+        if providers and provider and provider not in providers:
+            raise UsageError(f"{path} [recording {number}]: {unknown_name('provider', provider, providers)}")
+    return recordings
 
 
 def _decode(text: str, where: str) -> list[Recording]:

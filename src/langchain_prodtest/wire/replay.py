@@ -1,11 +1,12 @@
 """Answer requests from a cassette, each with what was recorded for one of the same meaning."""
 
+import copy
 import logging
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -62,10 +63,11 @@ class Replay:
                 digest=digest_of((head.path, body)), received=head.received,
             )  # fmt: skip
 
-    def rewind(self) -> None:
-        """Begin again."""
-        with self._lock:
-            self._used.clear()
+    def again(self) -> Self:
+        """Return one that begins with the first recordings, whatever this one has used."""
+        other = copy.copy(self)
+        other._used, other._lock = set(), threading.Lock()
+        return other
 
     def answer(self, arrival: Arrival) -> Response:
         """Return the next recording for a request to `/<mount>/...`.
@@ -82,9 +84,10 @@ class Replay:
                 self._used.add(left[0])
                 return self._responses[left[0]]
         target = f"{arrival.method} {asked.path}"
-        why = f"No recording is like this {target}. {self._nearest(asked)}"
         if fitting:
             why = f"This {target} is asked for more often than it was recorded ({len(fitting)})."
+        else:
+            why = f"No recording is like this {target}. {self._nearest(asked)}"
         _log.warning("%s", why)
         raise Rejected(400, why)
 

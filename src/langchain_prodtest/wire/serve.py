@@ -16,6 +16,7 @@ import msgspec
 
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.script import Call, Script
+from langchain_prodtest.wire.replay import Replay
 from langchain_prodtest.wire.scripts import Rule
 from langchain_prodtest.wire.server import FakeServer
 
@@ -34,13 +35,15 @@ def serve(
     tls: bool = False,
     unix: Path | None = None,
     token: str = "",
+    replay: Replay | None = None,
 ) -> None:
     """Answer as the providers in `mounts` until SIGINT or SIGTERM; call it from the main thread.
 
-    Requests are answered by `rules`, else with the default answer to their nonce. Each finished exchange is
-    appended to `journal` as one line of JSON. Once the port is open, `announce` is called with one line per
-    provider; if `transparent`, with the environment as lines for a shell, the last of which is `# ready`;
-    with `tls`, with both. The control API is open, and asks for `token` if there is one.
+    Requests are answered by `rules`, else from `replay`, which each scope begins anew, or without one with
+    the default answer to their nonce. Each finished exchange is appended to `journal` as one line of JSON.
+    Once the port is open, `announce` is called with one line per provider; if `transparent`, with the
+    environment as lines for a shell, the last of which is `# ready`; with `tls`, with both. The control API
+    is open, and asks for `token` if there is one.
     UsageError: as FakeServer, and a journal that cannot be written.
     """
     with ExitStack() as stack:
@@ -49,7 +52,7 @@ def serve(
         numbers = itertools.count(1)
 
         def new() -> Script:
-            return _Journalled(file, numbers)
+            return _Journalled(file, numbers, replay and replay.again())
 
         options: dict[str, Any] = {"transparent": transparent, "tls": tls, "unix": unix, "token": token}
         server = stack.enter_context(
@@ -73,9 +76,14 @@ def _environment(server: FakeServer) -> list[str]:
 class _Journalled(Script):
     """A Script that writes its journal to a file besides."""
 
-    def __init__(self, file: BinaryIO | None, numbers: Iterator[int]) -> None:
-        super().__init__()
+    def __init__(self, file: BinaryIO | None, numbers: Iterator[int], replay: Replay | None) -> None:
+        super().__init__(replay)
         self._file, self._numbers = file, numbers
+
+    def reset(self) -> None:
+        super().reset()
+        if isinstance(self.default, Replay):
+            self.default = self.default.again()
 
     def record(self, call: Call) -> None:
         super().record(call)
