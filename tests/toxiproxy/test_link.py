@@ -9,10 +9,11 @@ from collections.abc import Callable
 import pytest
 
 from langchain_prodtest.toxiproxy.link import Link
-from langchain_prodtest.toxiproxy.toxics import TOXICS, Toxic
+from langchain_prodtest.toxiproxy.toxics import TOXICS, Chunk, Toxic
 
 SIZE = 4_000_000
 LARGEST_READ = 64 * 1024
+SLICER: dict[str, float] = {"average_size": 8, "size_variation": 0, "delay": 0}
 
 
 async def largest_turn(count: Callable[[Link], int], toxic: Toxic | None, size: int) -> int:
@@ -57,7 +58,14 @@ async def test_full_stream_takes_one_read_a_turn() -> None:
     assert 0 < await largest_turn(lambda link: link.counts.received, None, SIZE) <= LARGEST_READ
 
 
+def test_slicer_gets_no_more_than_makes_some_hundred_pieces() -> None:
+    for average in (1, 3, 10, 100, 40_000):
+        toxic = Toxic("s", "slicer", "downstream", 1.0, {**SLICER, "average_size": average})
+        effect = TOXICS["slicer"](toxic, random.Random(1), 0.0)
+        assert 0 < len(list(effect.apply(Chunk(0.0, bytes(effect.takes))))) <= 1024
+
+
 @pytest.mark.asyncio
 async def test_small_pieces_take_few_sends_a_turn() -> None:
-    slicer = Toxic("s", "slicer", "downstream", 1.0, {"average_size": 8, "size_variation": 0, "delay": 0})
+    slicer = Toxic("s", "slicer", "downstream", 1.0, SLICER)
     assert 0 < await largest_turn(lambda link: link.counts.sent, slicer, 100_000) <= 8 * 8

@@ -7,11 +7,10 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from langchain_prodtest.toxiproxy.toxics import Chunk, Effect, End
+from langchain_prodtest.toxiproxy.toxics import CHUNK, Chunk, Effect, End
 
 __all__ = ["Counts", "Link"]
 
-_CHUNK = 32 * 1024
 _READ = 64 * 1024
 _MORE_LIKELY = 4 * 1024
 _AHEAD = 1024
@@ -64,8 +63,9 @@ class Link:
                     return
                 continue
             now = self._loop.time()
-            for begin in range(0, len(data), _CHUNK):
-                self._chunks.append(Chunk(now, data[begin : begin + _CHUNK]))
+            size = min((effect.takes for effect in self.effects if effect.acts), default=CHUNK)
+            for begin in range(0, len(data), size):
+                self._chunks.append(Chunk(now, data[begin : begin + size]))
             if end is not None:
                 self._chunks.append(Chunk(now, end=end))
             self._more.set()
@@ -113,7 +113,7 @@ class Link:
 
     async def _receive(self, more: bool) -> bytes:
         """Read once, b"" at the end; with `more` after others had their turn, and without asking the loop."""
-        size = _CHUNK if self.effects else _READ
+        size = CHUNK if self.effects else _READ
         if more:
             await asyncio.sleep(0)
             try:

@@ -14,7 +14,11 @@ from typing import ClassVar
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.attributes import COUNT, SHARE, TIME, Number
 
-__all__ = ["TOXICS", "Chunk", "Connect", "Effect", "End", "Plan", "Toxic"]
+__all__ = ["CHUNK", "TOXICS", "Chunk", "Connect", "Effect", "End", "Plan", "Toxic"]
+
+
+CHUNK = 32 * 1024
+"""The largest chunk, in bytes: the original's."""
 
 
 class End(enum.Enum):
@@ -106,6 +110,11 @@ class Effect:
     def acts(self) -> bool:
         """Whether this connection is among the share that the toxic acts on."""
         return self._draw < self.toxic.toxicity and not self.waits
+
+    @property
+    def takes(self) -> int:
+        """The bytes that it should get at once at most: more may take longer than a turn should."""
+        return CHUNK
 
     @property
     def begins_after(self) -> float:
@@ -271,6 +280,14 @@ class Slicer(Effect):
         for begin, end in self._cut(0, len(chunk.data)):
             yield Chunk(self.free_at, chunk.data[begin:end])
             self.free_at += delay
+
+    @property
+    def takes(self) -> int:
+        """So many bytes as make some hundred pieces; halves of a chunk, since it halves chunks anyway."""
+        size = CHUNK
+        while size > 512 * self.toxic.attributes["average_size"]:
+            size //= 2
+        return size
 
     def start(self, at: float) -> None:
         """Forget the delay after the last piece."""
