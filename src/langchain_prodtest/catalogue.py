@@ -49,6 +49,8 @@ CASES = (
     Case("reset-inside", "streams", Fault(how="reset", after=6), "any", "inside the answer", WHOLE),
     Case("reset-first", "streams", Fault(how="reset", after=1), "any", "before the first word", AGAIN),
     Case("garbage", "streams", Fault(how="garbage", after=6), "any", "inside the answer", WHOLE),
+    Case("error-event", "streams", Fault(how="error_event", after=6), "any", "inside the answer", WHOLE),
+    Case("html-200", "streams", Fault(how="html"), "a proxy", "instead of an answer", WHOLE),
     Case("hang", "streams", Fault(how="hang"), "any", "before the answer", ENDS),
     Case("stall", "streams", Fault(how="stall", after=6), "any", "inside the answer", ENDS),
     Case("drip", "streams", Fault(how="drip", delay=0.5), "any", "all along the answer", ENDS),

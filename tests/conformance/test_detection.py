@@ -1,11 +1,15 @@
 """The detection table: each test fails for the bug it is there for, with what happened and a remedy."""
 
 import asyncio
+import contextlib
+import json
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelFallbackMiddleware, ModelRetryMiddleware
@@ -13,7 +17,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser
 from langchain_core.runnables import RunnableGenerator, RunnableLambda
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel
 
 from langchain_prodtest import Fault, ProductionTests, Reply
@@ -94,6 +98,68 @@ async def telling(text: str) -> Any:
         raise RuntimeError(f"no answer with key {KEY}") from error
 
 
+async def naive(text: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Reads server-sent events as if each read held whole lines."""
+    body = {
+        "model": "m",
+        "stream": True,
+        "messages": [{"role": "user", "content": "".join([p async for p in text])}],
+    }
+    url = f"{os.environ['OPENAI_BASE_URL']}/chat/completions"
+    async with httpx.AsyncClient() as client, client.stream("POST", url, json=body) as response:
+        async for read in response.aiter_bytes():
+            for line in read.decode("utf-8", "replace").splitlines():
+                with contextlib.suppress(ValueError, LookupError, TypeError):
+                    yield json.loads(line.removeprefix("data: "))["choices"][0]["delta"]["content"] or ""
+
+
+class Kept:
+    """A cache, keyed by what `key` makes of a question; it keeps failures too unless it is healthy."""
+
+    def __init__(self, key: Callable[[str], str], healthy: bool = False) -> None:
+        self.kept: dict[str, Any] = {}
+        self.key, self.healthy = key, healthy
+
+    async def __call__(self, text: str) -> Any:
+        key = self.key(text)
+        if key not in self.kept:
+            try:
+                self.kept[key] = await model().ainvoke(text)
+            except Exception as error:
+                if self.healthy:
+                    raise
+                self.kept[key] = f"failed: {error}"
+        return self.kept[key]
+
+
+def kept(key: Callable[[str], str], healthy: bool = False) -> Any:
+    return RunnableLambda(Kept(key, healthy).__call__)
+
+
+class Embeds(ProductionTests):
+    size = 1
+
+    def embed(self, runnable: Any, texts: list[str]) -> Any:
+        return OpenAIEmbeddings(
+            model="e", chunk_size=self.size, check_embedding_ctx_length=False
+        ).aembed_documents(texts)
+
+
+class Batched(Embeds):
+    size = 16
+
+
+def routed(text: str) -> Any:
+    return model("large" if "prove" in text else "small")
+
+
+def all_small(text: str) -> Any:
+    return model("small")
+
+
+ROUTES = {"routes": {"Say hello.": "small", "Please prove it.": "large"}}
+
+
 def seats(request: Request) -> Reply:
     return Reply(f'{{"seats": ["12A", "12B"], "nonce": "{request.nonce}"}}')
 
@@ -146,6 +212,66 @@ TABLE = [
         P.test_retries_do_not_multiply,
         {"fault": Fault(status=503)},
         "6 provider requests for one model call: 6 to openai (SDK 2 × framework 3)",
+    ),
+    Planted(
+        "no_backoff",
+        lambda: agent(retry(max_retries=3, initial_delay=0.0)),
+        P.test_retries_wait_between_each_other,
+        {},
+        "The model was down and asked again after 0.",
+    ),
+    Planted(
+        "no_retry_of_a_stream",
+        agent,
+        P.test_a_stream_that_breaks_before_its_first_word_is_survived,
+        {"fault": Fault(how="reset", after=1)},
+        "The stream broke before its first word, and the user got",
+    ),
+    Planted(
+        "naive_sse_parser",
+        lambda: RunnableGenerator(naive),
+        P.test_an_answer_is_right_however_it_is_sliced,
+        {},
+        "The stream was sliced, and the user got as a complete answer",
+    ),
+    Planted(
+        "stale_cache",
+        lambda: kept(lambda text: text[:40]),
+        P.test_a_question_gets_its_own_answer,
+        {},
+        "Two different questions got the same answer, '[pt-",
+    ),
+    Planted(
+        "no_cache",
+        model,
+        P.test_an_identical_question_is_answered_once,
+        {},
+        "The same question came again; the provider was asked 1 more times",
+        {"caches": True},
+    ),
+    Planted(
+        "keeps_failures",
+        lambda: kept(str),
+        P.test_a_failure_is_not_kept,
+        {},
+        "The provider was well again, and the same question got 'failed: ",
+        {"caches": True},
+    ),
+    Planted(
+        "wrong_model_route",
+        lambda: RunnableLambda(all_small),
+        P.test_each_question_goes_to_the_model_for_it,
+        {},
+        "The question 'Please prove it.' was answered by small",
+        ROUTES,
+    ),
+    Planted(
+        "unbatched_embeddings",
+        model,
+        P.test_texts_are_embedded_in_batches,
+        {},
+        "41 texts were embedded with 41 requests",
+        {"embed": Embeds().embed},
     ),
     Planted(
         "no_timeout",
@@ -326,6 +452,41 @@ class Seats(BaseModel):
 
 HEALTHY = [
     Planted(
+        "backoff", lambda: agent(retry(initial_delay=0.1)), P.test_retries_wait_between_each_other, {}, ""
+    ),
+    Planted(
+        "cache",
+        lambda: kept(str, healthy=True),
+        P.test_an_identical_question_is_answered_once,
+        {},
+        "",
+        {"caches": True},
+    ),
+    Planted(
+        "cache_of_answers_only",
+        lambda: kept(str, healthy=True),
+        P.test_a_failure_is_not_kept,
+        {},
+        "",
+        {"caches": True},
+    ),
+    Planted(
+        "routes",
+        lambda: RunnableLambda(routed),
+        P.test_each_question_goes_to_the_model_for_it,
+        {},
+        "",
+        ROUTES,
+    ),
+    Planted(
+        "batched_embeddings",
+        model,
+        P.test_texts_are_embedded_in_batches,
+        {},
+        "",
+        {"embed": Batched().embed},
+    ),
+    Planted(
         "whole_json_or_none",
         lambda: model().with_structured_output(Seats, method="json_schema"),
         P.test_a_cut_structured_answer_is_refused,
@@ -357,4 +518,7 @@ def test_a_healthy_twin_passes(
 def test_every_test_is_in_the_table() -> None:
     """Each test of the suite has a bug that it finds, but egress, which is tried where nothing can leave."""
     tests = {name for name in dir(ProductionTests) if name.startswith("test_")}
-    assert tests - {planted.test.__name__ for planted in TABLE} == {"test_nothing_else_is_called"}
+    assert tests - {planted.test.__name__ for planted in TABLE} == {
+        "test_nothing_else_is_called",
+        "test_the_trace_is_passed_on",  # test_service.py
+    }

@@ -28,9 +28,15 @@ class TestHealthyAgent(ProductionTests):
     deadline = DEADLINE
     max_model_calls = 6
     fallback = "backup"
-    # It promises no limit and gives no structured answer; test_detection.py has agents that do.
+    # It promises none of these; test_detection.py has healthy twins, test_service.py passes on a trace.
     test_requests_at_once_stay_within_the_limit: Any = None
     test_a_cut_structured_answer_is_refused: Any = None
+    test_retries_wait_between_each_other: Any = None
+    test_an_identical_question_is_answered_once: Any = None
+    test_a_failure_is_not_kept: Any = None
+    test_each_question_goes_to_the_model_for_it: Any = None
+    test_texts_are_embedded_in_batches: Any = None
+    test_the_trace_is_passed_on: Any = None
 
     @pytest.fixture
     def runnable(self, fake_providers: Any) -> Any:

@@ -33,8 +33,14 @@ class TestReferenceService(ProductionTests):
     max_model_calls = 6
     max_amplification = 3
     fallback = "deepseek"
+    # It promises no limit, cache or routes, and gives no structured answer; test_detection.py has what does.
     test_requests_at_once_stay_within_the_limit: Any = None
     test_a_cut_structured_answer_is_refused: Any = None
+    test_retries_wait_between_each_other: Any = None  # it makes one
+    test_an_identical_question_is_answered_once: Any = None
+    test_a_failure_is_not_kept: Any = None
+    test_each_question_goes_to_the_model_for_it: Any = None
+    test_texts_are_embedded_in_batches: Any = None
 
     @pytest.fixture
     def runnable(self, fake_providers: FakeProviders) -> Iterator[Service]:
@@ -109,6 +115,7 @@ P = ProductionTests
             "was cut",
         ),
         (P.test_a_cut_tool_call_is_never_run, {"missing": 12}, "and the tool ran: book("),
+        (P.test_the_trace_is_passed_on, {}, "1 of 1 requests to the provider went without it"),
         (P.test_the_event_loop_is_not_blocked, {}, "s at tests/conformance/test_service.py:"),
     ],
 )

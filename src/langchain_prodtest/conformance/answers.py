@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from langchain_prodtest.conformance.manners import OUTAGES, Manners, fail, faults, named, not_applicable
@@ -12,7 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["AnswerTests"]
 
-CUTS = ("clean-end", "eof", "reset-inside", "garbage")
+SLICE = 0.0002  # seconds between two bytes
+CUTS = ("clean-end", "eof", "reset-inside", "garbage", "error-event", "html-200")
+ABROAD = " Zürich, 東京 🛫"  # two, three and four bytes a letter in UTF-8
+
+
+def abroad(reply: Reply) -> Reply:
+    """Return a short stream whose text ends in letters of several bytes."""
+    return msgspec.structs.replace(reply, text=reply.text + ABROAD, chunks=4)
 
 
 class AnswerTests(Manners):
@@ -42,6 +50,36 @@ class AnswerTests(Manners):
                 f"the stream broke and was tried again, and the user read {got.text[:120]!r}",
                 "nothing twice",
                 "Do not retry a stream of which something was shown; raise instead.",
+            )
+
+    def test_an_answer_is_right_however_it_is_sliced(self, trial: "Trial") -> None:
+        """The stream comes a few bytes at a time, cut inside lines and inside letters."""
+        self._needs_streaming(trial)
+        if trial.healthy.calls[-1].body.get("response_format"):
+            not_applicable("a structured answer holds no further text")
+        trial.providers.journal.default = lambda request: abroad(self.reply(request))
+        with trial.providers.journal.always(Fault(how="drip", delay=SLICE)):
+            got = trial.stream()
+        if self._presented(got) and got.text.replace(ABROAD, "").strip() != got.right.strip():
+            fail(
+                f"the stream was sliced, and the user got as a complete answer {got.how}",
+                f"{got.right[:40]!r}... with {ABROAD!r} at its end",
+                "Split the bytes at line ends before you decode them, and keep what is left for the next.",
+            )
+
+    @pytest.mark.parametrize("fault", faults("reset-first"))
+    def test_a_stream_that_breaks_before_its_first_word_is_survived(
+        self, trial: "Trial", fault: Fault
+    ) -> None:
+        """Nothing was shown yet; the user gets the right answer by a second try or a fallback."""
+        self._needs_streaming(trial)
+        trial.providers.journal.add(fault, then_default=True)
+        got = trial.stream()
+        if not self._right(got):
+            fail(
+                f"the stream broke before its first word, and the user got {got.how}",
+                "the right answer: nothing had been shown",
+                "Retry around the model call: a client's own retries end with the response's head.",
             )
 
     @pytest.mark.parametrize("fault", OUTAGES, ids=named)

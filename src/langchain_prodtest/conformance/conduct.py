@@ -71,6 +71,21 @@ class ConductTests(Manners):
                 "Leave out what else is called while a question is answered, or let it fail alone.",
             )
 
+    def test_the_trace_is_passed_on(self, trial: "Trial") -> None:
+        """The trace that a user's request came with goes on in the requests to the provider (a Service)."""
+        traces = getattr(trial.runnable, "traces", None)
+        if traces is None:
+            not_applicable("the runnable is not asked over HTTP (Service)")
+        got = trial.invoke()
+        lost = [call for call in got.calls if traces[-1] not in call.headers.get("traceparent", "")]
+        if lost:
+            fail(
+                f"a request came with a trace, and {len(lost)} of {len(got.calls)} requests to the provider "
+                "went without it",
+                "the header traceparent with the same trace id",
+                "Instrument app and HTTP client (OpenTelemetry), or pass traceparent on in an event hook.",
+            )
+
     def test_the_key_stays_secret(
         self, trial: "Trial", caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
     ) -> None:

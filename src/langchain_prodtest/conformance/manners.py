@@ -1,5 +1,7 @@
 """How the runnable under test is used, and what counts as its answer; a subclass says what differs."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -29,6 +31,12 @@ class Manners:
     """Provider requests that may be open at once; None where no limit is promised."""
     fallback: str = ""
     """Model or provider that answers when the first one fails; "" where there is none."""
+    caches: bool = False
+    """Whether a question that was answered is answered again without the provider."""
+    routes: Mapping[str, str] = MappingProxyType({})
+    """By question, the model that answers it: an easy one and a hard one, say."""
+    embeddings_batch: int = 16
+    """Texts that one request for embeddings holds, where there are as many."""
     sync: bool = False
     """Whether `invoke` and `stream` are used instead of `ainvoke` and `astream`."""
 
@@ -42,6 +50,10 @@ class Manners:
     def arguments(self) -> dict[str, Any]:
         """Return further keyword arguments of each call, such as `config` and `context`."""
         return {}
+
+    def embed(self, runnable: Any, texts: list[str]) -> Any:
+        """Let what is under test embed these texts (such as: add documents); return None or an awaitable."""
+        not_applicable("nothing is embedded; override embed()")
 
     def text(self, value: Any) -> str:
         """Return the text that a user reads in what the runnable returned, or in one streamed piece."""

@@ -6,6 +6,7 @@ import pytest
 
 from langchain_prodtest.conformance.answers import AnswerTests
 from langchain_prodtest.conformance.conduct import ConductTests
+from langchain_prodtest.conformance.economy import EconomyTests
 from langchain_prodtest.conformance.manners import fail
 from langchain_prodtest.conformance.retries import RetryTests
 from langchain_prodtest.conformance.tools import ToolTests
@@ -19,7 +20,7 @@ __all__ = ["ProductionTests"]
 
 
 @pytest.mark.prodtest(strict=False)
-class ProductionTests(RetryTests, AnswerTests, ToolTests, ConductTests):
+class ProductionTests(RetryTests, AnswerTests, ToolTests, EconomyTests, ConductTests):
     """Resilience tests for one runnable: subclass it, and give the fixture `runnable`.
 
     The runnable is any LangChain Runnable: a chat model, a chain, an agent, a LangGraph graph. Its model

@@ -4,6 +4,7 @@ import email.utils
 import math
 import time
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RetryTests"]
 
+PAUSE = 0.05  # seconds
 PERMANENT = (400, 401, 403, 404, 413, 422)
 SILENCES = (
     (Fault(how="hang"), "invoke"),
@@ -90,6 +92,23 @@ class RetryTests(Manners):
                 measured.detail,
                 f"at most {self.max_amplification:g} (max_amplification)",
                 "Keep one retry layer: max_retries=0 on the model, or drop the other.",
+            )
+
+    def test_retries_wait_between_each_other(self, trial: "Trial") -> None:
+        """A model that is down is not asked again at once, each time."""
+        first = trial.healthy.calls[0]
+        match = Match(provider=first.provider, model=first.model)
+        with trial.providers.journal.always(Fault(status=503), match=match):
+            got = trial.invoke()
+        tries = [call for call in got.calls if is_same_model(call, first)]
+        waits = [later.received - before.ended for before, later in pairwise(tries)]
+        if len(waits) < 2:
+            not_applicable("fewer than two retries are made")
+        if sum(waits) < PAUSE * len(waits):
+            fail(
+                f"the model was down and asked again after {', '.join(f'{wait:.3f}' for wait in waits)} s",
+                f"{PAUSE:g} s or more on average, more each time",
+                "Wait longer before each retry (initial_delay, backoff_factor), or leave that to the client.",
             )
 
     @pytest.mark.parametrize(("fault", "way"), SILENCES, ids=named)

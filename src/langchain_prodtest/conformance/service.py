@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import json
+import secrets
 import socket
 import threading
 import time
@@ -55,6 +56,8 @@ class Service:
     answer's text is at the dotted path `text`. Of server-sent events, those named `token` hold text there,
     one named `error` says that there is no answer, and `end` (an event's name, or its data, as `[DONE]`)
     marks the end; a stream that stops without it was cut. An event without a name is a `message`.
+
+    Each request begins a trace (W3C Trace Context); `traces` are their ids.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Service:
         self._app, self._path, self._headers = app, path, dict(headers or {})
         self._reading = _Reading(ask, text, token, end, error)
         self._relay = _Relay()
+        self.traces: list[str] = []
 
     def __enter__(self) -> "Service":
         try:
@@ -98,8 +102,10 @@ class Service:
     async def astream(self, question: Any, config: RunnableConfig | None = None) -> AsyncGenerator[str, None]:
         """Yield the answer's text as it comes; leaving closes the connection."""
         body = {self._reading.ask: question} if isinstance(question, str) else question
+        self.traces.append(secrets.token_hex(16))
+        headers = {"traceparent": f"00-{self.traces[-1]}-{secrets.token_hex(8)}-01", **self._headers}
         with self._relay.to(get_callback_manager_for_config(config or {}).handlers):
-            async with exchange(self._port, self._path, json.dumps(body).encode(), self._headers) as answer:
+            async with exchange(self._port, self._path, json.dumps(body).encode(), headers) as answer:
                 if answer.status >= 400:
                     raise ServiceError(f"status {answer.status}: {(await answer.text())[:200]}")
                 if not answer.content_type.startswith("text/event-stream"):

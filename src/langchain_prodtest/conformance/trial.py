@@ -8,7 +8,8 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,7 @@ class Got:
     """
 
     right: str
+    nonce: str = ""
     calls: list[Call] = field(default_factory=list)
     text: str = ""
     value: Any = None
@@ -111,40 +113,66 @@ class Trial:
         given = None if replay is None else replay.seed
         self.seed = uuid.uuid4().int & 0xFFFFFFFF if given is None else given
         self._prompt = replay.prompt if replay and replay.is_bare and find_nonce(replay.prompt) else PROMPT
-        self._healthy: tuple[str, Got] | None = None
+        self._healthy: Got | None = None
 
     @property
     def healthy(self) -> Got:
         """What the user gets while the provider is well; asked once."""
         if self._healthy is None:
             nonce = new_nonce(next(_numbers), self.seed)
-            self._healthy = nonce, self._ask(False, nonce, Got(right=""))
-        return self._healthy[1]
+            self._healthy = self._ask(False, Got(right="", nonce=nonce))
+        return self._healthy
 
-    def invoke(self, *, watch: float | None = None) -> Got:
-        """Ask a question and wait for the answer; collect what blocks the loop for more than `watch` s."""
-        return self._ask(False, *self._next(), watch=watch)
+    def invoke(self, *, watch: float | None = None, about: str = "") -> Got:
+        """Ask a question and wait for the answer; collect what blocks the loop for more than `watch` s.
+
+        The question begins with `about`, where that is given.
+        """
+        return self._ask(False, self._next(), watch=watch, about=about)
+
+    def again(self, earlier: Got) -> Got:
+        """Ask the same question once more; its calls are those that this cost."""
+        got = self._ask(False, Got(right=earlier.right, nonce=earlier.nonce))
+        got.calls = [call for call in got.calls if call not in earlier.calls]
+        return got
+
+    def run(self, work: Callable[[], Any]) -> None:
+        """Run `work` in a thread of its own, and await what it returns; raise what it raises."""
+        ended: Future[None] = Future()
+
+        async def main() -> None:
+            try:
+                made = work()
+                if isinstance(made, Awaitable):
+                    await made
+            except BaseException as error:
+                ended.set_exception(error)
+            else:
+                ended.set_result(None)
+
+        _Threads().start(lambda: asyncio.run(main()))
+        ended.result(self.patience)
 
     def stream(self) -> Got:
         """Ask a question and read the answer as it comes."""
-        return self._ask(True, *self._next())
+        return self._ask(True, self._next())
 
     def together(self, count: int) -> list[Got]:
         """Ask `count` questions at once."""
         questions = [self._next() for _ in range(count)]
         threads = _Threads()
-        for nonce, got in questions:
-            threads.start(functools.partial(self._ask, False, nonce, got))
+        for got in questions:
+            threads.start(functools.partial(self._ask, False, got))
         threads.join(self.patience + SETTLE)
-        return [got for _, got in questions]
+        return questions
 
     def leave(self, *, streaming: bool) -> Got:
         """Ask a question and cancel it: at the first text when `streaming`, else while the provider works.
 
         Asynchronous runnables only. `ended` tells whether the provider's side was over within SETTLE seconds.
         """
-        nonce, got = self._next()
-        work = _Cancellable(lambda: self._aask(streaming, nonce, got, None))
+        got = self._next()
+        work = _Cancellable(lambda: self._aask(streaming, got, None, ""))
         threads, seen = _Threads(), threading.Event()
         threads.start(lambda: work.run(until=seen))
         _until(lambda: bool(got.text if streaming else self.providers.open), self.patience)
@@ -152,32 +180,31 @@ class Trial:
         _until(lambda: not self.providers.open, SETTLE)
         got.ended = not self.providers.open
         seen.set()
-        got.calls = self._calls(nonce)
+        got.calls = self._calls(got.nonce)
         return got
 
-    def _next(self) -> tuple[str, Got]:
+    def _next(self) -> Got:
         healthy = self.healthy
-        assert self._healthy is not None
         nonce = new_nonce(next(_numbers), self.seed)
-        return nonce, Got(right=healthy.text.replace(self._healthy[0], nonce))
+        return Got(right=healthy.text.replace(healthy.nonce, nonce), nonce=nonce)
 
-    def _ask(self, streaming: bool, nonce: str, got: Got, watch: float | None = None) -> Got:
+    def _ask(self, streaming: bool, got: Got, watch: float | None = None, about: str = "") -> Got:
         started, threads = time.monotonic(), _Threads()
         if self.manners.sync:
-            threads.start(lambda: self._ask_sync(streaming, nonce, got))
+            threads.start(lambda: self._ask_sync(streaming, got, about))
             threads.join(self.patience)
         else:
-            work = _Cancellable(lambda: self._aask(streaming, nonce, got, watch))
+            work = _Cancellable(lambda: self._aask(streaming, got, watch, about))
             threads.start(work.run)
             threads.join(self.patience)
             work.cancel()
         got.seconds = time.monotonic() - started
         threads.join(0.0 if got.ended or self.manners.sync else SETTLE)
-        got.calls = self._calls(nonce)
+        got.calls = self._calls(got.nonce)
         return got
 
-    async def _aask(self, streaming: bool, nonce: str, got: Got, watch: float | None) -> None:
-        question, config, further = self._call(nonce, got)
+    async def _aask(self, streaming: bool, got: Got, watch: float | None, about: str) -> None:
+        question, config, further = self._call(got, about)
         # A service runs on a loop of its own.
         watched_here = getattr(self.runnable, "watched", watched)
         blocked: AbstractContextManager[list[Block]] = (
@@ -196,8 +223,8 @@ class Trial:
             got.error = error
         got.ended = True
 
-    def _ask_sync(self, streaming: bool, nonce: str, got: Got) -> None:
-        question, config, further = self._call(nonce, got)
+    def _ask_sync(self, streaming: bool, got: Got, about: str) -> None:
+        question, config, further = self._call(got, about)
         try:
             if streaming:
                 for piece in self.runnable.stream(question, config, **self._stream_mode(), **further):
@@ -209,14 +236,15 @@ class Trial:
             got.error = error
         got.ended = True
 
-    def _call(self, nonce: str, got: Got) -> tuple[Any, RunnableConfig, dict[str, Any]]:
+    def _call(self, got: Got, about: str) -> tuple[Any, RunnableConfig, dict[str, Any]]:
         further = self.manners.arguments()
         own: RunnableConfig = {
             "callbacks": [_Watch(got)],
             "configurable": {"thread_id": str(uuid.uuid4())},
         }
         config = merge_configs(further.pop("config", None), own)
-        text = self._prompt.replace(find_nonce(self._prompt), nonce)
+        asked = self._prompt.replace(find_nonce(self._prompt), got.nonce)
+        text = f"{about} {asked}".strip()
         return self.manners.question(self.runnable, text), config, further
 
     def _stream_mode(self) -> dict[str, str]:
