@@ -28,7 +28,7 @@ from langchain_prodtest.wire.arrival import Arrival
 from langchain_prodtest.wire.redaction import Redaction, keys_in
 
 __all__ = [
-    "Answered", "Asked", "Chunk", "Recording",
+    "Answered", "Asked", "Chunk", "Recording", "Status",
     "chunk", "formatted", "heard", "json_of", "read_cassette", "save", "schema",
 ]  # fmt: skip
 
@@ -36,6 +36,7 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _GZIP = b"\x1f\x8b"
 
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Status = Annotated[int, msgspec.Meta(ge=200, le=999)]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -87,7 +88,7 @@ class Answered(_Part, frozen=True):
     a body and "chunked" for chunks. Headers that follow from it are left out.
     """
 
-    status: Annotated[int, msgspec.Meta(ge=200, le=599)] = 200
+    status: Status = 200
     headers: dict[str, str] = {}
     seconds: Seconds = 0.0
     body: Any = msgspec.UNSET

@@ -39,10 +39,11 @@ _FORMS = (
     r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+",  # a JSON web token
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----",
 )
+_BEGINS = r"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{4}))"  # also after an escape of JSON
 _NAMED = (  # of these, the group is the credential
     r"(?i:bearer)\s+([\w.~+/=-]{16,})",
     rf'"(?i:{_FIELD})\\*"\s*:\s*\\*"([^"\\]+)',
-    rf"[?&](?i:{_FIELD}|key|token|sig|signature|x-amz-(?:signature|credential|security-token))=([^&\s\"'\\]+)",
+    rf"[?&](?i:{_FIELD}|key|token|sig|signature|x-amz-(?:signature|credential|security-token))=([^&\s\"'<>\\]+)",
 )
 _NAME = re.compile(_FIELD, re.IGNORECASE)
 _KNOWN = 16  # a shorter key is a word such as "any", which may stand anywhere and opens nothing
@@ -53,9 +54,7 @@ class Redaction:
 
     def __init__(self, known: Iterable[str] = ()) -> None:
         own = [re.escape(key) for key in known if len(key) >= _KNOWN]
-        self._pattern = re.compile(
-            "|".join([*own, *_NAMED, rf"(?<![A-Za-z0-9])(?:{'|'.join(_FORMS)})"]), re.ASCII
-        )
+        self._pattern = re.compile("|".join([*own, *_NAMED, rf"{_BEGINS}(?:{'|'.join(_FORMS)})"]), re.ASCII)
 
     def text(self, text: str) -> str:
         """Return text, or a URL, without credentials."""

@@ -9,7 +9,7 @@ import msgspec
 
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.steps import Framing
-from langchain_prodtest.wire.cassette import Answered, Asked, Recording, json_of
+from langchain_prodtest.wire.cassette import Answered, Asked, Recording, Status, json_of
 from langchain_prodtest.wire.front import provider_of
 from langchain_prodtest.wire.redaction import Redaction
 from langchain_prodtest.wire.transcript import Unrecordable, answered
@@ -26,7 +26,7 @@ _KINDS = (
 
 
 class _Status(msgspec.Struct, frozen=True):
-    code: int
+    code: Status
 
 
 class _Body(msgspec.Struct, frozen=True):
