@@ -6,7 +6,7 @@ import os
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,6 +16,7 @@ from langchain_prodtest.evidence import Subject
 from langchain_prodtest.limit import Limit, parse_duration, parse_limits
 
 __all__ = [
+    "Answer",
     "Config",
     "Gate",
     "Load",
@@ -30,12 +31,23 @@ __all__ = [
 T = TypeVar("T")
 
 
+class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the answers of a service with a protocol of its own are read; see `load.protocols.mapped`."""
+
+    framing: Literal["sse", "ndjson", "json"] = "sse"
+    text: str = ""
+    done: str = ""
+    error: str = ""
+
+
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The service under test.
 
     `url` is where its answers are asked for. With `command` the rig starts it: `{port}` in command, url and
     env is a free port, `{NAME}` in env the host:port of the proxy NAME. `ready` is the path that answers 200
-    once it is ready. `allow` lists the hosts besides loopback that load and faults may be sent to.
+    once it is ready. `allow` lists the hosts besides loopback that load and faults may be sent to. `body`
+    replaces the protocol's JSON body, `{prompt}` and `{model}` in it are filled in; `$NAME` in `headers` is
+    an environment variable.
     """
 
     url: str = ""
@@ -43,6 +55,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     command: str = ""
     env: dict[str, str] = {}
     ready: str = "/readyz"
+    model: str = "default"
+    headers: dict[str, str] = {}
+    body: dict[str, Any] = {}
+    answer: Answer = Answer()
     allow: list[str] = []
 
 

@@ -14,6 +14,7 @@ STREAM = (
 EVENTS = [
     Event("token", '{"text": "héllo €"}'),
     Event("message", "one\ntwo\n three"),
+    Event("ping", ""),
     Event("message", ""),
     Event("done", "{}"),
 ]

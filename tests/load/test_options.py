@@ -120,10 +120,10 @@ def test_an_empty_environment_variable_is_no_folder(monkeypatch: pytest.MonkeyPa
 def test_the_path_comes_from_the_host_then_from_the_configuration(
     host: str, configured: str, url: str
 ) -> None:
-    assert resolve_url(host, configured) == url
+    assert resolve_url(host, configured, "/chat") == url
 
 
 @pytest.mark.parametrize("configured", ["", "http://127.0.0.1:{port}/chat"])
 def test_without_any_target_the_remedy_is_named(configured: str) -> None:
     with pytest.raises(UsageError, match="-H URL"):
-        resolve_url("", configured)
+        resolve_url("", configured, "/chat")

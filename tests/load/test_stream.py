@@ -112,7 +112,7 @@ def test_the_request_carries_the_nonce_as_trace_id_and_asks_for_no_compression(s
     ask(service, "ok")
     headers = service.truth[NONCE].headers
     assert headers["traceparent"] == traceparent(NONCE) == f"00-70726f6474657374{NONCE[3:]}-{NONCE[3:]}-01"
-    assert headers["accept"] == "text/event-stream"
+    assert headers["accept"] == "text/event-stream, application/json"
     assert headers["accept-encoding"] == "identity"
 
 

@@ -1,11 +1,11 @@
-"""Server-sent events out of a byte stream that may be cut anywhere.
+"""Events out of a byte stream that may be cut anywhere: server-sent, one a line, or one a body.
 
-Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.6.
+Source of the first: https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.6.
 """
 
 from typing import NamedTuple
 
-__all__ = ["Event", "EventParser", "FramingError"]
+__all__ = ["Event", "EventParser", "FramingError", "LineParser", "WholeParser"]
 
 MAX_EVENT = 1 << 20  # bytes
 
@@ -22,7 +22,10 @@ class FramingError(ValueError):
 
 
 class EventParser:
-    """Turns bytes into events; lines may end in LF, CRLF or CR, and any of it may be split."""
+    """Turns bytes into events; lines may end in LF, CRLF or CR, and any of it may be split.
+
+    A named event without data, which browsers skip, is an event: LangServe ends its streams with one.
+    """
 
     def __init__(self) -> None:
         self._rest = b""
@@ -48,13 +51,15 @@ class EventParser:
         for line in lines:
             if line:
                 self._take(line)
-            elif self._data:
+            elif self._data or self._name:
                 text = b"\n".join(self._data).decode("utf-8", "replace")
                 events.append(Event(self._name or "message", text))
                 self._name, self._data, self._size = "", [], 0
-            else:
-                self._name = ""
         return events
+
+    def close(self) -> list[Event]:
+        """Return nothing: an event that no blank line ended is discarded."""
+        return []
 
     def _take(self, line: bytes) -> None:
         if self._first:
@@ -69,3 +74,43 @@ class EventParser:
             self._data.append(value)
         elif field == b"event":
             self._name = value.decode("utf-8", "replace")
+
+
+class LineParser:
+    """Turns bytes into one event a line (NDJSON); empty lines are none."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Return the events that this chunk completes; FramingError for one over 1 MiB."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if len(self._rest) > MAX_EVENT:
+            raise FramingError(f"a line is larger than {MAX_EVENT} bytes")
+        return [_message(line) for line in lines if line.strip()]
+
+    def close(self) -> list[Event]:
+        """Return the last line, if no line feed ended it."""
+        return [_message(self._rest)] if self._rest.strip() else []
+
+
+class WholeParser:
+    """Takes the whole body for one event."""
+
+    def __init__(self) -> None:
+        self._body = b""
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Return nothing yet; FramingError for a body over 1 MiB."""
+        self._body += chunk
+        if len(self._body) > MAX_EVENT:
+            raise FramingError(f"the body is larger than {MAX_EVENT} bytes")
+        return []
+
+    def close(self) -> list[Event]:
+        """Return the event."""
+        return [_message(self._body)]
+
+
+def _message(data: bytes) -> Event:
+    return Event("message", data.decode("utf-8", "replace").strip())

@@ -11,7 +11,8 @@ import msgspec
 from langchain_prodtest.config import Config, Load, check_target, find_config, load_config
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.load.arrivals import concurrency
-from langchain_prodtest.load.protocols import Protocol, find_protocol
+from langchain_prodtest.load.protocols import find_protocol
+from langchain_prodtest.load.protocols.posted import Posted
 from langchain_prodtest.load.schedule import (
     ARRIVALS,
     PROFILES,
@@ -22,8 +23,6 @@ from langchain_prodtest.load.schedule import (
 )
 
 __all__ = ["Plan", "add_options", "plan_run", "resolve_url"]
-
-DEFAULT_PATH = "/chat"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +35,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     config: Config
     url: str
-    protocol: Protocol
+    protocol: Posted
     scenario: str
     rate: float
     count: int
@@ -80,7 +79,8 @@ def plan_run(options: argparse.Namespace, host: str | None) -> Plan:
     """Return the plan that options and configuration give; UsageError says what is wrong with them."""
     path = options.prodtest_config or find_config(Path.cwd())
     config = load_config(path)
-    url = resolve_url(host or "", config.target.url)
+    protocol = find_protocol(config.target)
+    url = resolve_url(host or "", config.target.url, protocol.path)
     check_target(url, config.target.allow)
     samples: Path | None = options.prodtest_samples
     if samples and not samples.absolute().parent.is_dir():
@@ -92,7 +92,7 @@ def plan_run(options: argparse.Namespace, host: str | None) -> Plan:
     return Plan(
         config=config,
         url=url,
-        protocol=find_protocol(config.target.protocol),
+        protocol=protocol,
         scenario=load.scenario,
         rate=load.rate,
         count=load.count,
@@ -105,15 +105,15 @@ def plan_run(options: argparse.Namespace, host: str | None) -> Plan:
     )
 
 
-def resolve_url(host: str, configured: str) -> str:
-    """Return where to ask: `host` with its own path, else with the configured one, else with /chat."""
+def resolve_url(host: str, configured: str, path: str) -> str:
+    """Return where to ask: `host` with its own path, else with the configured one, else with `path`."""
     if not host:
         if not configured or "{port}" in configured:
             raise UsageError('no service to load was given; give -H URL, or [target] url = "http://..."')
         return configured
     if urlsplit(host).path.strip("/"):
         return host
-    return host.rstrip("/") + (urlsplit(configured).path or DEFAULT_PATH)
+    return host.rstrip("/") + (urlsplit(configured).path or path)
 
 
 def _path(text: str) -> Path | None:

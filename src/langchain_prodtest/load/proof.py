@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 
 from langchain_prodtest.load.arrivals import Arrival, sample_of
-from langchain_prodtest.load.protocols import Protocol
+from langchain_prodtest.load.protocols.posted import Posted
 from langchain_prodtest.load.stream import Client
 from langchain_prodtest.measure import Sample, now
 from langchain_prodtest.outcome import Outcome
@@ -24,7 +24,7 @@ PLANTED = (Outcome.SILENT_TRUNCATION, Outcome.DUPLICATED, Outcome.REFUSED)
 PATIENCE = 5.0  # seconds
 
 
-def plant(protocol: Protocol, scenario: str, seed: int, keep: Callable[[Sample], None]) -> None:
+def plant(protocol: Posted, scenario: str, seed: int, keep: Callable[[Sample], None]) -> None:
     """Ask for each planted answer, and keep its sample."""
     with _liar(protocol) as port, closing(socket.socket()) as deaf:
         deaf.bind(("127.0.0.1", 0))  # and does not listen
@@ -52,7 +52,7 @@ def proven(samples: Iterable[Sample]) -> str:
 
 
 @contextmanager
-def _liar(protocol: Protocol) -> Iterator[int]:
+def _liar(protocol: Posted) -> Iterator[int]:
     """Serve wrong answers, each by its path, on the port that is given."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=_serve, args=(listener, protocol), daemon=True)
@@ -61,7 +61,7 @@ def _liar(protocol: Protocol) -> Iterator[int]:
         thread.join(PATIENCE)
 
 
-def _serve(listener: socket.socket, protocol: Protocol) -> None:
+def _serve(listener: socket.socket, protocol: Posted) -> None:
     for _ in range(len(PLANTED) - 1):
         peer, _address = listener.accept()
         with peer, suppress(OSError):  # whoever does not ask rightly gets no answer, which shows

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import httptools
 import msgspec
 
-from langchain_prodtest.load.framing import Event, EventParser, FramingError
-from langchain_prodtest.load.protocols import Protocol
+from langchain_prodtest.load.framing import Event, FramingError
+from langchain_prodtest.load.protocols.posted import Posted
 from langchain_prodtest.measure import now
 from langchain_prodtest.outcome import Answer, Ending
 
@@ -46,16 +46,22 @@ class Exchange(msgspec.Struct, kw_only=True):
 class Client:
     """Asks one URL by one protocol."""
 
-    def __init__(self, url: str, protocol: Protocol) -> None:
+    def __init__(self, url: str, protocol: Posted) -> None:
         self._protocol = protocol
         self._url = url
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._head = (
-            f"POST {target} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\nConnection: close\r\n"
-            "Accept: text/event-stream\r\nAccept-Encoding: identity\r\nContent-Type: application/json\r\n"
-            "User-Agent: langchain-prodtest\r\n"
-        )
+        headers = {
+            "Host": parts.netloc.rpartition("@")[2],
+            "Connection": "close",
+            "Accept": "text/event-stream, application/json",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "User-Agent": "langchain-prodtest",
+            **protocol.headers,
+        }
+        fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self._head = f"POST {target} HTTP/1.1\r\n{fields}"
 
     def ask(self, prompt: str, nonce: str, deadline: float) -> Exchange:
         """Ask, and read the answer until it ends or `deadline` (as of `now()`) passes.
@@ -138,12 +144,12 @@ def _left(deadline: float) -> float:
 class _AnswerReader:
     """Follows one response: bytes in, an Exchange out. Its on_ methods are httptools callbacks."""
 
-    def __init__(self, protocol: Protocol, exchange: Exchange) -> None:
+    def __init__(self, protocol: Posted, exchange: Exchange) -> None:
         self.exchange = exchange
         self.finished = False
         self._protocol = protocol
         self._parser = httptools.HttpResponseParser(self)
-        self._events = EventParser()
+        self._events = protocol.parser()
         self._head_done = self._body_done = self._framed = False
         self._status = 0
         self._body: list[bytes] = []
@@ -172,7 +178,7 @@ class _AnswerReader:
         if not self._head_done and self.exchange.size > MAX_HEAD:
             raise FramingError(f"the response head is larger than {MAX_HEAD} bytes")
         if self._body_done:
-            self.end("closed", "the body ended without a terminal marker")
+            self._finish("the body ended without a terminal marker")
 
     def end(self, ending: Ending, detail: str) -> None:
         """Finish the exchange, unless the answer said before how it ended."""
@@ -208,16 +214,24 @@ class _AnswerReader:
 
     def _close(self) -> None:
         if self._head_done and not self._framed:
-            self.end("closed", "the connection closed without a terminal marker")
+            self._finish("the connection closed without a terminal marker")
         else:
             self.end("broken", "the connection closed before the response was whole")
+
+    def _finish(self, detail: str) -> None:
+        """Take the clean end of the body for what it means in this protocol."""
+        if self._status < 400:
+            self._take(self._events.close())
+        self.end(self._protocol.at_end, detail if self._protocol.at_end == "closed" else "")
 
     def _read_body(self) -> None:
         body, self._body = b"".join(self._body), []
         if self._status >= 400:
             self._keep_error(body)
             return
-        events = self._events.feed(body)
+        self._take(self._events.feed(body))
+
+    def _take(self, events: list[Event]) -> None:
         if events:
             self._note_event()
         for event in events:

@@ -1,8 +1,6 @@
 import pytest
 
-from langchain_prodtest.errors import UsageError
-from langchain_prodtest.load.framing import Event, EventParser
-from langchain_prodtest.load.protocols import find_protocol
+from langchain_prodtest.load.framing import Event
 from langchain_prodtest.load.protocols.sse import Sse
 from langchain_prodtest.load.reading import Reading
 
@@ -31,13 +29,3 @@ def test_a_token_that_is_not_what_it_should_be_is_an_error_and_never_text(data: 
     reading = Sse().read(Event("token", data))
     assert (reading.text, reading.ending) == ("", "error_event")
     assert "unreadable token" in reading.detail
-
-
-def test_it_understands_what_it_speaks() -> None:
-    readings = [Sse().read(event) for event in EventParser().feed(Sse().speak(['say "hi"', " now"]))]
-    assert readings == [Reading(text='say "hi"'), Reading(text=" now"), Reading(ending="complete")]
-
-
-def test_an_unknown_protocol_names_the_nearest() -> None:
-    with pytest.raises(UsageError, match='Did you mean "sse"'):
-        find_protocol("ssee")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from langchain_prodtest.load.framing import Event
+from langchain_prodtest.load.protocols.posted import Posted, unreadable
 from langchain_prodtest.load.reading import Reading
 
 __all__ = ["Sse"]
@@ -25,14 +26,11 @@ class _Error(msgspec.Struct):
 _token, _error = msgspec.json.Decoder(_Token), msgspec.json.Decoder(_Error)
 
 
-class Sse:
+class Sse(Posted):
     """See the module."""
 
-    name = "sse"
-
-    def body(self, prompt: str) -> bytes:
-        """Return the JSON body that asks `prompt`."""
-        return msgspec.json.encode({"message": prompt})
+    path = "/chat"
+    template = {"message": "{prompt}"}  # noqa: RUF012 - read only
 
     def read(self, event: Event) -> Reading:
         """Return what an event says; data that is not the JSON it should be counts as an in-band error."""
@@ -42,7 +40,7 @@ class Sse:
             if event.name == "error":
                 return Reading(ending="error_event", detail=_error.decode(event.data).message)
         except msgspec.MsgspecError:
-            return Reading(ending="error_event", detail=f"unreadable {event.name} event: {event.data[:80]}")
+            return unreadable(event)
         return Reading(ending="complete") if event.name == "done" else Reading()
 
     def speak(self, pieces: Sequence[str]) -> bytes:
