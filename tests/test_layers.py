@@ -20,7 +20,7 @@ PARTS = {
     "audit": set[str](),
     "chaos": {"msgspec"},
     "checks": set[str](),
-    "fakes": {"langchain_core", "langsmith", "msgspec", "pydantic"},
+    "fakes": {"langchain_core", "langgraph", "langsmith", "msgspec", "pydantic"},
     "gate": {"msgspec"},
     "isolation": {"pytest", "pytest_socket"},
     "load": {"httptools", "locust", "msgspec"},

@@ -1,11 +1,9 @@
 """Retrieval in the process: embeddings, a retriever and a vector store, whose failures are scripted."""
 
-import time
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
-import msgspec
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -13,9 +11,8 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.vectorstores import VectorStore
 from pydantic import PrivateAttr
 
-from langchain_prodtest.fakes.faults import ScriptedConnectionError, exception_for
-from langchain_prodtest.measure import now
-from langchain_prodtest.script import Call, Fault, Script
+from langchain_prodtest.fakes.operations import Operations
+from langchain_prodtest.script import Call, Fault
 from langchain_prodtest.vectors import embed
 
 __all__ = ["HashedEmbeddings", "ScriptedRetriever", "ScriptedVectorStore"]
@@ -36,40 +33,12 @@ class HashedEmbeddings(Embeddings):
         return embed(text, self.dimensions)
 
 
-class _Served:
-    """Operations that fail as scripted, then work again; each is journalled as a Call."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.journal = name, Script()
-
-    def serve(self, operation: str, text: str) -> None:
-        """Let one operation pass or fail."""
-        call = Call(
-            id=0,
-            provider=self.name,
-            operation=operation,
-            messages=[{"role": "user", "content": text}],
-            received=now(),
-        )
-        step = self.journal.next(call)
-        error = _failure(step) if isinstance(step, Fault) else None
-        ending: dict[str, Any] = {"closed_by": "fault"} if error else {"closed_by": "server", "status": 200}
-        self.journal.record(msgspec.structs.replace(call, ended=now(), **ending))
-        if error is not None:
-            raise error
-
-
-def _failure(fault: Fault) -> Exception:
-    time.sleep(fault.delay)
-    return exception_for(fault) or ScriptedConnectionError(f"scripted Fault: {fault.how}")
-
-
 class ScriptedRetriever(BaseRetriever):
     """Return the `k` of its documents that are nearest to the query, the nearest first."""
 
     documents: list[Document]
     k: int = 4
-    _served: _Served = PrivateAttr(default_factory=lambda: _Served("fake_retriever"))
+    _served: Operations = PrivateAttr(default_factory=lambda: Operations("fake_retriever"))
 
     def fail(self, *faults: Fault) -> None:
         """Let the next queries fail, one for each fault; those after them work again."""
@@ -95,7 +64,7 @@ class ScriptedVectorStore(VectorStore):
 
     def __init__(self, embedding: Embeddings | None = None) -> None:
         self._embedding = embedding or HashedEmbeddings()
-        self._served = _Served("fake_vector_store")
+        self._served = Operations("fake_vector_store")
         self._kept: dict[str, tuple[Document, list[float]]] = {}
 
     @property
