@@ -56,7 +56,17 @@ def test_the_tutorial_works_when_pasted(tmp_path: Path) -> None:
                 *["ill 529", "slow 000", "slow 200"],
             ],
         ),
+        ("load.md", ["healthy: exit code 0", "sick: exit code 1", "1"]),
         ("serving.md", ['{"rules":1}429', "200", "2", "0"]),
+        (
+            "recording.md",
+            [
+                "0",
+                "True",
+                "No recording is like this POST /v1/chat/completions. Recording 1 is the nearest; the first "
+                'difference: body.messages[0].content is "Refunds?", recorded "Refund?"',
+            ],
+        ),
     ],
 )
 def test_a_page_on_served_fakes_works_when_pasted(tmp_path: Path, page: str, says: list[str]) -> None:
