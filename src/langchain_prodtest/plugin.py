@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from langchain_prodtest.errors import UsageError
 from langchain_prodtest.rig.named import is_named
 from langchain_prodtest.verdict import (
     BLOCKS,
@@ -23,6 +24,7 @@ from langchain_prodtest.verdict import (
     PASSED,
     REFUSED,
     REPLAY,
+    SOCKETS,
     begin,
     problems,
 )
@@ -58,11 +60,29 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         help="write the evidence of this run into the run folder DIR (default: $PRODTEST_RUN, else none)",
     )
     parser.getgroup("prodtest").addoption(
+        "--prodtest-isolate",
+        choices=["netns"],
+        help="run in an empty network namespace (Linux): what no hook can see has no network there either",
+    )
+    parser.addini("prodtest_allow_hosts", "hosts that every test may reach, such as localhost:5432", "args")
+    parser.getgroup("prodtest").addoption(
         "--prodtest-faults", action="store_true", help="print what can go wrong (faults=...), and exit"
     )
     parser.getgroup("prodtest").addoption(
         "--prodtest-replay", metavar="FILE", type=Path, help="run what a failed test wrote, and nothing else"
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Leave the network before any code of the project is imported, and xdist's workers are started."""
+    if early_config.known_args_namespace.prodtest_isolate:
+        from langchain_prodtest.isolation.namespace import enter
+
+        try:
+            enter()
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -78,6 +98,10 @@ def pytest_configure(config: pytest.Config) -> None:
         network.when = "during collection"
         closed = ExitStack()
         closed.enter_context(network.closed())
+        if config.getoption("dist", "no") == "no":  # else the workers run the tests
+            from langchain_prodtest.isolation.children import carried
+
+            closed.enter_context(carried(network))
         if config.pluginmanager.has_plugin("socket"):
             from langchain_prodtest.isolation.refusals import journalled_refusals
 
@@ -302,8 +326,10 @@ def prodtest_network(request: pytest.FixtureRequest) -> Iterator["Network"]:
     if network.is_closed:
         yield network
         return
-    begin(request.node)
-    with network.closed():
+    from langchain_prodtest.isolation.children import carried
+
+    with network.closed(), carried(network):
+        begin(request.node)
         yield network
 
 
@@ -320,9 +346,13 @@ def _is_worker(config: pytest.Config) -> bool:
 
 
 def _network(config: pytest.Config) -> "Network":
-    from langchain_prodtest.isolation.network import Network
+    if NETWORK not in config.stash:
+        from langchain_prodtest.isolation.network import Network
+        from langchain_prodtest.isolation.sockets import Sockets
 
-    return config.stash.setdefault(NETWORK, Network(config.rootpath))
+        config.stash[NETWORK] = Network(config.rootpath)
+        config.stash[SOCKETS] = Sockets(run=os.getppid() if _is_worker(config) else os.getpid())
+    return config.stash[NETWORK]
 
 
 def _refused(config: pytest.Config) -> list[str]:

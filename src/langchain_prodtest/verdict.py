@@ -1,5 +1,6 @@
 """What is wrong with a test whatever its own assertions say."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from langchain_prodtest.fakes.providers import FakeProviders
     from langchain_prodtest.isolation.blocking import Block
     from langchain_prodtest.isolation.network import Network
+    from langchain_prodtest.isolation.sockets import Sockets
     from langchain_prodtest.marker import Options
     from langchain_prodtest.replay import Replay
 
@@ -24,11 +26,13 @@ __all__ = [
     "REFUSED",
     "REPLAY",
     "SEED",
+    "SOCKETS",
     "begin",
     "problems",
 ]
 
 NETWORK: pytest.StashKey["Network"] = pytest.StashKey()
+SOCKETS: pytest.StashKey["Sockets"] = pytest.StashKey()
 OPTIONS: pytest.StashKey["Options"] = pytest.StashKey()
 FAKES: pytest.StashKey[list["ScriptedChat | FakeProviders"]] = pytest.StashKey()
 BLOCKS: pytest.StashKey[list["Block"]] = pytest.StashKey()
@@ -42,6 +46,7 @@ SEED = pytest.StashKey[int]()  # on a test of ProductionTests: what its nonces a
 
 def begin(item: pytest.Item) -> None:
     """File what tries to leave under this test, and allow what its markers allow."""
+    from langchain_prodtest.isolation.children import tell
     from langchain_prodtest.isolation.named import cover_uvloop
     from langchain_prodtest.isolation.policy import apply_policy
 
@@ -49,24 +54,47 @@ def begin(item: pytest.Item) -> None:
     network.when = _during(item)
     cover_uvloop()
     apply_policy(network, item, options.allow_hosts if options else [])
+    tell(network)
 
 
 def problems(item: pytest.Item) -> list[str]:
     """Return one text for each; what was refused stays on the test for its report."""
-    return [*_egress(item), *_scripts(item), *_secrets(item), *_blocks(item)]
+    return [*_egress(item), *_local(item), *_scripts(item), *_secrets(item), *_blocks(item)]
 
 
 def _egress(item: pytest.Item) -> list[str]:
     if NETWORK not in item.config.stash:
         return []
-    from langchain_prodtest.isolation.attempt import describe
+    from langchain_prodtest.isolation.attempt import describe, describe_open
 
     network = item.config.stash[NETWORK]
     network.when = f"after {item.nodeid}"
     passed = item.stash.get(PASSED, False)
     texts = [describe(same, swallowed=passed) for same in network.take(_during(item))]
+    peers = {(peer.host, peer.port) for peer in item.config.stash[SOCKETS].new_peers()}
+    texts += [describe_open(*peer, _during(item)) for peer in sorted(peers) if network.leaves(*peer)]
     if texts:
         item.stash[REFUSED] = texts
+    return texts
+
+
+def _local(item: pytest.Item) -> list[str]:
+    """Warn of connections to what others run on this machine; texts where warnings are made errors."""
+    if NETWORK not in item.config.stash:
+        return []
+    network = item.config.stash[NETWORK]
+    connects, network.local = network.local, {}
+    if not connects:
+        return []
+    from langchain_prodtest.isolation.attempt import describe_local
+    from langchain_prodtest.isolation.sockets import LoopbackWarning
+
+    texts = []
+    for port in item.config.stash[SOCKETS].of_others(connects):
+        try:
+            warnings.warn(LoopbackWarning(describe_local(connects[port])), stacklevel=1)
+        except LoopbackWarning as error:
+            texts.append(str(error))
     return texts
 
 

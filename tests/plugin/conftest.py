@@ -13,14 +13,14 @@ Run = Callable[..., pytest.RunResult]
 # Plugins that other packages bring and that cost seconds of start-up; none of them is under test.
 OTHERS = ("asyncio", "anyio", "hypothesispytest", "langsmith_plugin", "locust")
 # What the run that these tests belong to would tell the one under test.
-OUTER = ("PRODTEST_RUN", "PRODTEST_REVISION", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER")
-LOOPBACK_UP = 'ip link set lo up; exec "$@"'
+OUTER = ("PRODTEST_RUN", "PRODTEST_REVISION", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PRODTEST_CHILD")
+LOOPBACK_UP = 'ip link set lo up; {first} "$@"'
 
 
 @functools.cache
-def _sealed_off() -> tuple[str, ...]:
+def _sealed_off(first: str = "exec") -> tuple[str, ...]:
     """The command prefix for an empty network namespace; nothing where the kernel or the system has none."""
-    prefix = ("unshare", "-n", "sh", "-c", LOOPBACK_UP, "sh")
+    prefix = ("unshare", "-n", "sh", "-c", LOOPBACK_UP.format(first=first), "sh")
     if not (shutil.which("unshare") and shutil.which("ip")):
         return ()
     works = subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
@@ -29,16 +29,22 @@ def _sealed_off() -> tuple[str, ...]:
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run pytest with these arguments, sealed off from the network."""
+    """Run pytest with these arguments, sealed off from the network; `first` is what a shell says before."""
     for name in OUTER:
         monkeypatch.delenv(name, raising=False)
 
-    def run_pytest(*args: str) -> pytest.RunResult:
+    def run_pytest(*args: str, sealed: bool = True, first: str = "exec") -> pytest.RunResult:
         without = [part for name in OTHERS for part in ("-p", f"no:{name}")]
         command = (sys.executable, "-m", "pytest", *without, *args)
-        return pytester.run(*_sealed_off(), *command, timeout=120)
+        return pytester.run(*(_sealed_off(first) if sealed else ()), *command, timeout=120)
 
     return run_pytest
+
+
+@pytest.fixture
+def run_here(run: Run) -> Run:
+    """Run pytest in this process's own network, where others listen too. Only for tests on loopback."""
+    return functools.partial(run, sealed=False)
 
 
 @pytest.fixture(params=[(), ("-n", "2")], ids=["alone", "xdist"])

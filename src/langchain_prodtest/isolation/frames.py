@@ -32,7 +32,8 @@ def users_line(lines: list[Line], root: Path) -> str:
     for file, number in lines:
         if Path(file).is_relative_to(root) and not _is_package(file) and not file.startswith(STDLIB):
             code = linecache.getline(file, number).strip()
-            return f"{Path(file).relative_to(root)}:{number}  {code}".rstrip()
+            shown = file if root == Path("/") else Path(file).relative_to(root)
+            return f"{shown}:{number}  {code}".rstrip()
     return ""
 
 

@@ -2,16 +2,19 @@
 
 It sees every connect, datagram and look-up of CPython's `socket` module, from any thread, whatever was
 imported or saved before. It does not see: libraries with sockets of their own (uvloop, gRPC, libcurl),
-children that are not forked, `socket.getnameinfo`, and a host name given to `connect` itself is looked up
-before the event. `isolation.named` covers uvloop by name.
+`socket.getnameinfo`, and a host name given to `connect` itself is looked up before the event.
+`isolation.named` covers uvloop by name, `isolation.children` children that are not forked.
 """
 
 import ipaddress
+import json
+import os
 import socket
 import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +36,17 @@ class Network:
     """What this process may reach: loopback, UNIX sockets, and the hosts that were allowed.
 
     While closed, every other attempt is refused with EgressError and journalled. `when` is the phrase that
-    new attempts are filed under.
+    new attempts are filed under. `process` is the command line of a child of the test. What is not the test's
+    own process, a forked one too, appends its attempts to the file `journal`.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, process: str = "") -> None:
+        self.root, self.process = root, process
         self.when = ""
+        self.journal: Path | None = None
+        self.local: dict[int, Attempt] = {}  # the first connect to each port of this machine
+        self._read = 0  # bytes of the journal
+        self._own = 0 if process else os.getpid()
         self._allowed: frozenset[str] = frozenset()
         self._allows_all = False
         self._resolved: set[str] = set()
@@ -54,6 +62,11 @@ class Network:
             yield
         finally:
             _closed.remove(self)
+
+    @property
+    def allowed(self) -> tuple[frozenset[str], bool]:
+        """What `allow` was given."""
+        return self._allowed, self._allows_all
 
     @property
     def is_open(self) -> bool:
@@ -74,10 +87,16 @@ class Network:
         """Remove and return the attempts filed under `when`, or all of them, grouped by target and thread."""
         groups: dict[object, list[Attempt]] = {}
         with self._lock:
+            self._attempts += self._told(self.when if when is None else when)
             for attempt in [a for a in self._attempts if when in (None, a.when)]:
                 self._attempts.remove(attempt)
                 groups.setdefault((attempt.target, attempt.thread, attempt.when), []).append(attempt)
         return list(groups.values())
+
+    def leaves(self, host: str, port: int) -> bool:
+        """Tell whether a connection that exists leaves this machine, and nothing allows it."""
+        allowed = self._allows_all or host in self._allowed or host in self._resolved
+        return not (allowed or _is_local(host))
 
     def check(self, event: str, args: tuple[Any, ...]) -> None:
         """Refuse the attempt that an audit event announces, unless its target is allowed."""
@@ -87,7 +106,11 @@ class Network:
     def refuse(self, how: str, host: str, port: int | None) -> None:
         """Refuse an attempt, unless its target is allowed; a host that is empty is none of the network's."""
         __tracebackhide__ = True
-        if not host or self._allows_all or _is_local(host):
+        if not host or self._allows_all:
+            return
+        if _is_local(host):
+            if port and how == "connect" and port not in self.local and not self._allows_local(port):
+                self.local[port] = witness(host, port, how, self.when, self.root, self.process)
             return
         is_name = not _is_address(host)
         if host in self._allowed or host in self._resolved:
@@ -103,9 +126,30 @@ class Network:
         """Journal an attempt of the calling thread, unless it would have stayed on this machine."""
         if not host or _is_local(host):
             return
-        attempt = witness(host, port, how, self.when, self.root)
-        with self._lock:
-            self._attempts.append(attempt)
+        attempt = witness(host, port, how, self.when, self.root, self.process)
+        if os.getpid() == self._own:
+            with self._lock:
+                self._attempts.append(attempt)
+        elif self.journal is not None:
+            attempt = attempt if self.process else replace(attempt, process=f"fork {os.getpid()}")
+            with self.journal.open("ab", buffering=0) as file:
+                file.write(json.dumps(vars(attempt)).encode() + b"\n")
+
+    def _told(self, when: str) -> list[Attempt]:
+        """Return what children have added to the journal; it is filed under `when`."""
+        try:
+            if self.journal is None or self.journal.stat().st_size == self._read:
+                return []
+        except FileNotFoundError:
+            return []
+        with self.journal.open("rb") as file:
+            file.seek(self._read)
+            lines = file.readlines()
+        self._read += sum(map(len, lines))
+        return [Attempt(**{**json.loads(line), "when": when}) for line in lines]
+
+    def _allows_local(self, port: int) -> bool:
+        return any(name in self._allowed or f"{name}:{port}" in self._allowed for name in LOOPBACK)
 
     def _remember_addresses(self, host: str) -> None:
         """The connect that follows names an address only: allow those of an allowed name."""
@@ -119,6 +163,9 @@ class Network:
         else:
             self._resolved.update(str(entry[4][0]) for entry in found)
 
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+"""By these an `allow`ed host names a port of this machine, as in `localhost:5432`."""
 
 _closed: list[Network] = []
 _installed = False
@@ -142,6 +189,12 @@ def _install_hook() -> None:
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
+    __tracebackhide__ = True
+    check_now(event, args)
+
+
+def check_now(event: str, args: tuple[Any, ...]) -> None:
+    """Let the innermost closed Network refuse what an audit event announces."""
     __tracebackhide__ = True
     if event in _HOW:
         for network in _closed[-1:]:

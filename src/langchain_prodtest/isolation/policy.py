@@ -13,8 +13,10 @@ __all__ = ["apply_policy", "ports_are_forbidden"]
 
 
 def apply_policy(network: Network, item: pytest.Item, allow_hosts: Sequence[str]) -> None:
-    """Allow on `network` what the test's own `allow_hosts` and pytest-socket's settings allow."""
-    network.allow([*allow_hosts, *_hosts_of_pytest_socket(item)], _is_opened_by_pytest_socket(item))
+    """Allow on `network` what the test's own `allow_hosts`, the run's and pytest-socket's settings allow."""
+    of_the_run = item.config.getini("prodtest_allow_hosts")
+    hosts = [*allow_hosts, *of_the_run, *_hosts_of_pytest_socket(item)]
+    network.allow(hosts, _is_opened_by_pytest_socket(item))
 
 
 def _hosts_of_pytest_socket(item: pytest.Item) -> Iterable[str]:
