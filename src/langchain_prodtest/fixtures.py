@@ -1,5 +1,6 @@
 """What the plugin's fixtures build: it takes a script, a server and an environment together."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -46,3 +47,10 @@ def served(options: Options | None, replay: Replay | None) -> Iterator["FakeProv
         urls = {name: server.url(name) if unix is None else led_url(server.url(name)) for name in PROVIDERS}
         with directed(server.environment(), urls) if transparent else redirected(urls):
             yield FakeProviders(script, urls, lambda: server.open, unix)
+    for owner in sorted({call.real_key for call in script.calls} - {""}):
+        text = (
+            f"A key that looks like a real one of {owner} reached a fake provider, which keeps it nowhere. "
+        )
+        warnings.warn(
+            f"{text}Let the code take its key from the environment, as the fixture sets it.", stacklevel=1
+        )

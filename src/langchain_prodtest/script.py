@@ -44,7 +44,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What a client asked a provider; `received` is Unix time in seconds.
 
     `attempt` counts from 1: from the client's own retry mark (`attempt_source` "header"), or, where the
-    client sends none, the how-manieth request with this digest it is ("digest").
+    client sends none, the how-manieth request with this digest it is ("digest"). `real_key` says whose real
+    keys look like the one that was sent, if anybody's do; the key itself is kept nowhere.
     """
 
     provider: str
@@ -60,6 +61,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     attempt_source: Literal["header", "digest"] = "digest"
     received: float = 0.0
+    real_key: str = ""
 
 
 ClosedBy = Literal["", "server", "client", "fault"]

@@ -61,3 +61,24 @@ def test_leftover_and_unexpected_requests_fail_the_test(pytester: pytest.Pyteste
             "  - openai chat, model 'gpt-x' (attempt 1), last message user: 'again'",
         ]
     )
+
+
+def test_a_key_that_looks_real_is_warned_of_and_told_nowhere(pytester: pytest.Pytester, run: Run) -> None:
+    real = "sk-proj-" + "Zq7_Lw9-Tb3xVn5RkM2cJh8Gd4Fs6Pa1YeUi0Ko" * 2
+    pytester.makepyfile(
+        f"""
+        from langchain_openai import ChatOpenAI
+
+        def test_built_with_a_key_of_its_own(fake_providers):
+            ChatOpenAI(model="gpt-x", api_key="{real}").invoke("hi")
+            assert [call.real_key for call in fake_providers.calls] == ["OpenAI"]
+
+        def test_built_with_the_fixture_s(fake_providers):
+            ChatOpenAI(model="gpt-x").invoke("hi")
+            assert [call.real_key for call in fake_providers.calls] == [""]
+        """
+    )
+    result = run("-p", "langchain_prodtest")
+    result.assert_outcomes(passed=2, warnings=1)
+    result.stdout.fnmatch_lines(["*A key that looks like a real one of OpenAI reached a fake provider*"])
+    assert real not in result.stdout.str()

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -171,3 +172,42 @@ def test_the_journal_file_has_the_calls_of_every_scope(tmp_path: Path) -> None:
         process.terminate()
         assert process.wait(timeout=20) == 0
     assert [json.loads(line)["id"] for line in journal.read_text().splitlines()] == [1, 2, 3]
+
+
+def test_keys_are_declared_in_every_scope_and_whose_real_one_came_is_told_once(tmp_path: Path) -> None:
+    journal, real = tmp_path / "calls.ndjson", "sk-proj-" + "Zq7_Lw9-Tb3xVn5RkM2cJh8Gd4Fs6Pa1YeUi0Ko" * 2
+    command = [
+        sys.executable,
+        "-m",
+        "langchain_prodtest.cli",
+        "fakes",
+        "serve",
+        "--key",
+        "mine",
+        "--key",
+        "ours",
+    ]
+    with subprocess.Popen(
+        [*command, "--journal", str(journal)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1]
+        statuses = []
+        for key in ("mine", "ours@one", "theirs", "theirs@one", real, f"{real}@one"):
+            body = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'
+            request = urllib.request.Request(
+                f"{url}/chat/completions", body, {"authorization": f"Bearer {key}"}
+            )
+            try:
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    statuses.append(answer.status)
+            except urllib.error.HTTPError as error:
+                statuses.append(error.code)
+                error.close()
+        process.terminate()
+        _, told = process.communicate(timeout=20)
+    assert statuses == [200, 200, 401, 401, 401, 401]
+    assert told.count("looks like a real one of OpenAI") == len(told.splitlines()) == 1
+    calls = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [call["real_key"] for call in calls] == ["", "", "", "", "OpenAI", "OpenAI"]
+    assert real not in journal.read_text() + told

@@ -34,9 +34,18 @@ def fakes() -> None:
 @click.option(
     "--token", default="", envvar="PRODTEST_TOKEN", show_envvar=True, help="What the control API asks for."
 )
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    envvar="PRODTEST_KEYS",
+    show_envvar=True,
+    help="A key that is accepted; with none, any is. May be given again.",
+)
 def fakes_serve(
     host: str, port: int, script: Path | None, journal: Path | None, transparent: bool, tls: bool,
     unix: Path | None, token: str, cassette: Path | None, speed: float,
+    keys: Sequence[str],
 ) -> int:  # fmt: skip
     """Serve the fake providers until Ctrl-C."""
     from langchain_prodtest.wire.cassette import read_cassette
@@ -51,6 +60,7 @@ def fakes_serve(
     serve(
         host, port, mounts, journal, click.echo,
         rules=rules, transparent=transparent, tls=tls, unix=unix, token=token, replay=replay,
+        keys=keys, warn=partial(click.echo, err=True),
     )  # fmt: skip
     return 0
 

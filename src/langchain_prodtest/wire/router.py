@@ -8,10 +8,11 @@ from typing import NamedTuple
 import msgspec
 
 from langchain_prodtest.errors import ScriptError, UsageError, unknown_name
-from langchain_prodtest.script import Reply, Request, Script, Step
+from langchain_prodtest.script import Fault, Reply, Request, Script, Step
 from langchain_prodtest.wire.arrival import Arrival
 from langchain_prodtest.wire.codec import Codec, Head, Rejected
 from langchain_prodtest.wire.faults import faulty
+from langchain_prodtest.wire.keys import HEADERS, Keys, Refusal, real_owner
 from langchain_prodtest.wire.providers import PROVIDERS
 from langchain_prodtest.wire.redaction import CREDENTIALS
 from langchain_prodtest.wire.replay import Replay, Replayed
@@ -35,10 +36,10 @@ class Decision(NamedTuple):
 
 
 class Router:
-    """The mounted providers, and the Script that all of them ask."""
+    """The mounted providers, the Script that all of them ask, and the keys that they take: if None, any."""
 
-    def __init__(self, script: Script, mounts: Mapping[str, str]) -> None:
-        self.script = script
+    def __init__(self, script: Script, mounts: Mapping[str, str], keys: Keys | None = None) -> None:
+        self.script, self.keys, self._mounts = script, keys or Keys(), mounts
         self.codecs: dict[str, Codec] = {}
         for mount, name in mounts.items():
             if name not in PROVIDERS:
@@ -57,6 +58,14 @@ class Router:
 
     def decide(self, arrival: Arrival) -> Decision:
         """Return what is answered; a mistake, also one in a callback of the Script, becomes a 500."""
+        credentials = _credentials(arrival.headers)
+        decision = self._decide(arrival, credentials)
+        owner = real_owner(credentials, arrival.target.partition("?")[2])
+        if not owner:
+            return decision
+        return decision._replace(request=msgspec.structs.replace(decision.request, real_key=owner))
+
+    def _decide(self, arrival: Arrival, credentials: Mapping[str, str]) -> Decision:
         route, _, query = arrival.target.partition("?")
         mount, _, path = route.removeprefix("/").partition("/")
         known = mount in self.codecs
@@ -79,6 +88,9 @@ class Router:
                 raise Rejected(
                     404, f'No provider is mounted at "/{mount}". Mounted: {", ".join(self.codecs)}'
                 )
+            refusal = self.keys.refusal(self._mounts[mount], credentials, query)
+            if refusal is not None:
+                return Decision(request, _refused(codec, refusal), unexpected=True)
             replay = self.script.default if isinstance(self.script.default, Replay) else None
             decode = codec.decode if replay is None else partial(replay.read, codec)
             request = decode(head, arrival.body)
@@ -98,7 +110,7 @@ class Router:
         except ScriptError as error:  # 400 here too: a fault that this request cannot have
             return Decision(request, refuse(codec, 400, str(error)), unexpected=True)
         except Exception as error:
-            _log.exception("a fake provider could not answer %s %s", arrival.method, arrival.target)
+            _log.exception("a fake provider could not answer %s %s", arrival.method, route)
             message = f"The fake provider failed: {type(error).__name__}: {error}"
             return Decision(request, refuse(codec, 500, message), unexpected=True)
 
@@ -108,6 +120,18 @@ class Router:
         if step.status is not None:
             return scripted_error(codec, step)
         return faulty(codec, step, self.script.default(request), request)
+
+
+def _refused(codec: Codec, refusal: Refusal) -> Response:
+    if refusal.body is None:
+        return refuse(codec, refusal.status, refusal.message)
+    fault = Fault(status=refusal.status, body=refusal.body, headers=dict(refusal.headers))
+    return scripted_error(codec, fault)
+
+
+def _credentials(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    named = ((_lower(name), value) for name, value in headers)
+    return {name: value.decode("latin-1") for name, value in named if name in HEADERS}
 
 
 def _readable(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:

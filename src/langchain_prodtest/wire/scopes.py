@@ -47,7 +47,7 @@ class Scopes:
                 raise Rejected(400, f'"{name}" is no scope: 1 to 64 letters, digits, and _ . -')
             if len(self._routers) > _MOST:
                 raise Rejected(503, f"There are {_MOST} scopes already. Reset those that are done.")
-            self._begin(name, Router(self._new(), self._mounts))
+            self._begin(name, Router(self._new(), self._mounts, self._routers[""].keys))
         return self._routers[name]
 
     def add(self, name: str, rules: Sequence[Rule]) -> None:

@@ -6,7 +6,7 @@ import itertools
 import shlex
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -36,6 +36,8 @@ def serve(
     unix: Path | None = None,
     token: str = "",
     replay: Replay | None = None,
+    keys: Collection[str] = (),
+    warn: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Answer as the providers in `mounts` until SIGINT or SIGTERM; call it from the main thread.
 
@@ -43,18 +45,19 @@ def serve(
     the default answer to their nonce. Each finished exchange is appended to `journal` as one line of JSON.
     Once the port is open, `announce` is called with one line per provider; if `transparent`, with the
     environment as lines for a shell, the last of which is `# ready`; with `tls`, with both. The control API
-    is open, and asks for `token` if there is one.
+    is open, and asks for `token` if there is one. Whose real keys reached it is told to `warn`, once each.
     UsageError: as FakeServer, and a journal that cannot be written.
     """
     with ExitStack() as stack:
         told = stack.enter_context(_signals(signal.SIGINT, signal.SIGTERM))
         file = None if journal is None else stack.enter_context(_appended(journal))
-        numbers = itertools.count(1)
+        numbers, look = itertools.count(1), _looker(warn)
 
         def new() -> Script:
-            return _Journalled(file, numbers, replay and replay.again())
+            return _Journalled(file, numbers, replay and replay.again(), look)
 
         options: dict[str, Any] = {"transparent": transparent, "tls": tls, "unix": unix, "token": token}
+        options["keys"] = keys
         server = stack.enter_context(
             FakeServer(new(), mounts, host, port, scopes=new, rules=rules, loop=_fastest_loop(), **options)
         )
@@ -74,11 +77,17 @@ def _environment(server: FakeServer) -> list[str]:
 
 
 class _Journalled(Script):
-    """A Script that writes its journal to a file besides."""
+    """A Script that writes its journal to a file besides, and has each Call looked at."""
 
-    def __init__(self, file: BinaryIO | None, numbers: Iterator[int], replay: Replay | None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO | None,
+        numbers: Iterator[int],
+        replay: Replay | None,
+        look: Callable[[Call], None],
+    ) -> None:
         super().__init__(replay)
-        self._file, self._numbers = file, numbers
+        self._file, self._numbers, self._look = file, numbers, look
 
     def reset(self) -> None:
         super().reset()
@@ -87,10 +96,25 @@ class _Journalled(Script):
 
     def record(self, call: Call) -> None:
         super().record(call)
+        self._look(call)
         if self._file is not None:
             line = msgspec.json.encode(msgspec.structs.replace(call, id=next(self._numbers)))
             self._file.write(line + b"\n")
             self._file.flush()
+
+
+def _looker(warn: Callable[[str], None]) -> Callable[[Call], None]:
+    told: set[str] = set()
+
+    def look(call: Call) -> None:
+        if call.real_key and call.real_key not in told:
+            told.add(call.real_key)
+            warn(
+                f"A key that looks like a real one of {call.real_key} reached a fake provider, "
+                "which keeps it nowhere. Take it out of what talks to fakes."
+            )
+
+    return look
 
 
 @contextmanager

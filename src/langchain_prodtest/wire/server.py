@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +15,7 @@ from langchain_prodtest.wire.arrival import Limits
 from langchain_prodtest.wire.connection import Connection, Traffic
 from langchain_prodtest.wire.control import Control
 from langchain_prodtest.wire.front import Front
+from langchain_prodtest.wire.keys import Keys
 from langchain_prodtest.wire.router import Router
 from langchain_prodtest.wire.scopes import Scopes
 from langchain_prodtest.wire.scripts import Rule
@@ -45,8 +46,10 @@ class FakeServer:
 
     `scopes` makes the Script of a scope, and with that opens the control API (see `control`); each scope
     begins with `rules`. A host that is not loopback needs a `token`, which the control API then asks for.
+    With `keys`, each provider refuses any other in its own words.
 
-    UsageError: an unknown provider, a host that is not loopback, or an address that cannot be had.
+    UsageError: an unknown provider, a key that none can be, a host that is not loopback, or an address that
+    cannot be had.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class FakeServer:
         scopes: Callable[[], Script] | None = None,
         rules: Sequence[Rule] = (),
         token: str = "",
+        keys: Collection[str] = (),
         limits: Limits = Limits(),  # noqa: B008 - frozen
         loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop,
     ) -> None:
@@ -72,7 +76,7 @@ class FakeServer:
         if transparent and (tls or unix):
             raise UsageError("a transparent server is a plain proxy on a port; leave out tls and unix")
         self._mounts = {"openai": "openai"} if mounts is None else mounts
-        self._router = Router(script, self._mounts)
+        self._router = Router(script, self._mounts, Keys(keys))
         self._traffic = Traffic(self._router, limits, keep_alive)
         every = Scopes(self._router, self._mounts, rules, scopes or Script)
         if scopes is not None:
