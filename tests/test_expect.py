@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.types import Interrupt
+from pydantic import BaseModel
+from typing_extensions import TypedDict
 
 from langchain_prodtest import Call, ToolCall, expect
 from langchain_prodtest.errors import UsageError
@@ -150,3 +153,77 @@ def test_tokens_are_held_below() -> None:
         expect.tokens([AIMessage("y", usage_metadata=usage)], at_most=6)
     with pytest.raises(AssertionError, match="1 of 1 messages report no usage"):
         expect.tokens([AIMessage("y")], at_most=6)
+
+
+PRICES = {
+    "gpt": expect.Price(input=2.0, output=8.0, cached=1.0),
+    "gpt-small": expect.Price(input=1.0, output=1.0),
+}
+
+
+def billed(model: str, **usage: Any) -> AIMessage:
+    told: Any = {"input_tokens": 1000, "output_tokens": 500, "total_tokens": 1500, **usage}
+    return AIMessage("", usage_metadata=told, response_metadata={"model_name": model})
+
+
+def test_cost_is_counted_by_the_price_list_of_the_longest_name_that_fits() -> None:
+    cached = billed("gpt-2026-11-01", input_token_details={"cache_read": 600})
+    expect.cost([HumanMessage("hi"), cached], PRICES, at_most=0.0054)
+    expect.cost([billed("gpt-small-x")], PRICES, at_most=0.0015)
+    with pytest.raises(AssertionError, match=r"It cost 0.007500(.|\n)*gpt-small: 0.001500 for 1500 tokens"):
+        expect.cost([billed("gpt"), billed("gpt-small")], PRICES, at_most=0.0074)
+
+
+def test_what_has_no_price_or_no_usage_is_not_cheap() -> None:
+    with pytest.raises(AssertionError, match="no price for the model 'other'"):
+        expect.cost([billed("other")], PRICES, at_most=1)
+    with pytest.raises(AssertionError, match="1 of 1 messages report no usage"):
+        expect.cost([AIMessage("")], PRICES, at_most=1)
+
+
+class Seat(BaseModel):
+    seat: str
+    aisle: bool = False
+
+
+class Row(TypedDict):
+    row: int
+
+
+def test_a_structured_answer_is_of_its_schema_with_these_fields() -> None:
+    expect.structured({"messages": [], "structured_response": Seat(seat="12A")}, Seat, seat="12A")
+    expect.structured(Seat(seat="12A"), Seat)
+    expect.structured({"row": 12}, Row, row=12)
+
+
+@pytest.mark.parametrize(
+    ("answer", "schema", "says"),
+    [
+        (Seat(seat="12B"), Seat, "seat is '12B', not '12A'"),
+        ({"messages": []}, Seat, "The answer is {'messages': []}.\n  Expected: a Seat."),
+        (AIMessage("12A"), Seat, "The answer is AIMessage("),
+        ({"structured_response": {}}, Row, "The answer is {}.\n  Expected: a Row."),
+    ],
+)
+def test_what_is_no_such_answer_is_told(answer: Any, schema: type, says: str) -> None:
+    given = {"seat": "12A"} if schema is Seat else {}
+    with pytest.raises(AssertionError) as failure:
+        expect.structured(answer, schema, **given)
+    assert says in str(failure.value)
+
+
+STOPPED = {"__interrupt__": [Interrupt(value={"ask": "Book 12A?", "allowed": ["yes", "no"]}, id="1")]}
+
+
+def test_interrupts_are_compared_by_the_keys_that_are_given() -> None:
+    expect.interrupts(STOPPED, {"ask": "Book 12A?"})
+    expect.interrupts(STOPPED, {"ask": ..., "allowed": ["yes", ...]})
+    expect.interrupts({"messages": []})
+    with pytest.raises(
+        AssertionError, match=r"The graph stopped for \{'ask': 'Book 12A\?'.*\n.*no interrupt"
+    ):
+        expect.interrupts(STOPPED)
+    with pytest.raises(AssertionError, match="stopped for nothing"):
+        expect.interrupts({"messages": []}, ...)
+    with pytest.raises(AssertionError, match=r"Expected: \{'ask': 'Pay'\}"):
+        expect.interrupts(STOPPED, {"ask": "Pay"})

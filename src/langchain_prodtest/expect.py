@@ -6,23 +6,30 @@ messages too.
 """
 
 import json
+import textwrap
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NoReturn, Protocol
+
+import msgspec
 
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.script import Call, Request, ToolCall
 
 __all__ = [
+    "Price",
     "amplification",
     "closed_upstream",
     "concurrency",
+    "cost",
+    "interrupts",
     "peak",
     "provider_calls",
     "retries",
     "said_once",
+    "structured",
     "tokens",
     "tool_calls",
     "tool_calls_in",
@@ -31,6 +38,22 @@ __all__ = [
 
 SETTLE = 5.0  # seconds for a provider's side to end after its client has left
 HEAD = 24  # characters at the start of a text that must not come again
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """What a million tokens of a model cost; `cached` input costs as other input unless it is given."""
+
+    input: float
+    output: float
+    cached: float | None = None
+
+    def of(self, usage: Mapping[str, Any]) -> float:
+        """Return the price of a message's usage_metadata."""
+        cached: int = (usage.get("input_token_details") or {}).get("cache_read", 0)
+        rate = self.input if self.cached is None else self.cached
+        fresh: int = usage["input_tokens"] - cached
+        output: int = usage["output_tokens"]
+        return (fresh * self.input + cached * rate + output * self.output) / 1e6
 
 
 class Provided(Protocol):
@@ -178,13 +201,92 @@ def tokens(messages: Iterable[Any], *, at_most: int) -> None:
     A message without usage fails: what is not reported cannot be held below anything.
     """
     __tracebackhide__ = True
+    total = sum(message.usage_metadata["total_tokens"] for message in _reported(messages))
+    if total > at_most:
+        _fail(f"{total} tokens were used", f"at most {at_most}")
+
+
+def cost(messages: Iterable[Any], prices: Mapping[str, Price], *, at_most: float) -> None:
+    """Assert what the model's messages cost by your price list, in its currency.
+
+    A Price is for a million tokens. A model's name is that of the message (`model_name`, `model`), or its
+    longest beginning in `prices`, so that a dated version has its family's price. A message without usage
+    or without a price fails.
+    """
+    __tracebackhide__ = True
+    lines, total = [], 0.0
+    for message in _reported(messages):
+        told = message.response_metadata
+        name = str(told.get("model_name") or told.get("model") or "")
+        known = max((model for model in prices if name.startswith(model)), key=len, default=None)
+        if known is None:
+            _fail(f"There is no price for the model {name!r}", f"one of {', '.join(prices) or 'none'}")
+        spent = prices[known].of(message.usage_metadata)
+        total += spent
+        lines.append(f"  {name}: {spent:.6f} for {message.usage_metadata['total_tokens']} tokens")
+    if total > at_most:
+        _fail(f"It cost {total:.6f}", f"at most {at_most:g}", *lines)
+
+
+def structured(answer: Any, schema: type, **fields: Any) -> None:
+    """Assert that a structured answer is a `schema`, with these fields; others may be anything.
+
+    The answer is an agent's state (its `structured_response`), or what a model with structured output
+    returned. Of a TypedDict the required keys must be there.
+    """
+    __tracebackhide__ = True
+    found = answer.get("structured_response", answer) if isinstance(answer, Mapping) else answer
+    needed = getattr(schema, "__required_keys__", None)
+    if needed is None:
+        is_one = isinstance(found, schema)
+        values = {name: getattr(found, name, None) for name in fields}
+    else:
+        is_one = isinstance(found, Mapping) and needed <= set(found)
+        values = dict(found) if is_one else {}
+    if not is_one:
+        _fail(f"The answer is {_short(found)}", f"a {schema.__name__}")
+    wrong = {name: values.get(name) for name, wanted in fields.items() if values.get(name) != wanted}
+    if wrong:
+        told = [f"{name} is {value!r}, not {fields[name]!r}" for name, value in wrong.items()]
+        _fail(f"The answer is {_short(found)}", f"a {schema.__name__} with other values", *told)
+
+
+def interrupts(state: Any, *expected: Any) -> None:
+    """Assert for what a graph stopped to be told: the values of its interrupts, in order.
+
+    `state` is what `invoke` returned, or `graph.get_state(config)`. Of an expected dict only its own keys
+    are compared; `...` stands for any value.
+    """
+    __tracebackhide__ = True
+    raised = state.get("__interrupt__", ()) if isinstance(state, Mapping) else state.interrupts
+    values = [interrupt.value for interrupt in raised]
+    if len(values) != len(expected) or not all(map(_holds, values, expected)):
+        told = ", ".join(map(_short, values)) or "nothing"
+        _fail(f"The graph stopped for {told}", ", ".join(map(_short, expected)) or "no interrupt")
+
+
+def _holds(value: Any, wanted: Any) -> bool:
+    if wanted is ...:
+        return True
+    if isinstance(wanted, Mapping) and isinstance(value, Mapping):
+        return all(name in value and _holds(value[name], inner) for name, inner in wanted.items())
+    if isinstance(wanted, list) and isinstance(value, list):
+        return len(wanted) == len(value) and all(map(_holds, value, wanted))
+    return bool(value == wanted)
+
+
+def _short(value: Any) -> str:
+    return "..." if value is ... else textwrap.shorten(repr(value), 200, placeholder=" ...")
+
+
+def _reported(messages: Iterable[Any]) -> list[Any]:
+    """Return the model's messages, all of which report usage."""
+    __tracebackhide__ = True
     said = [message for message in messages if getattr(message, "type", "") in ("ai", "AIMessageChunk")]
     silent = [message for message in said if not message.usage_metadata]
     if silent:
         _fail(f"{len(silent)} of {len(said)} messages report no usage", "usage in each (stream_usage=True)")
-    total = sum(message.usage_metadata["total_tokens"] for message in said)
-    if total > at_most:
-        _fail(f"{total} tokens were used", f"at most {at_most}")
+    return said
 
 
 def _model_calls(calls: Sequence[Call]) -> Counter[tuple[str, str]]:
