@@ -191,6 +191,11 @@ def refused_port() -> str:
         (("-H", "SERVICE"), "[load]\ncuont = 3\n", 'Did you mean "count"'),
         (("-H", "SERVICE"), '[load]\nscenario = "chta"\n', 'Did you mean "chat"'),
         (("-H", "SERVICE"), '[slo]\n"chat.sucess" = ">= 9%"\n', "Did you mean"),
+        (
+            ("-H", "SERVICE"),
+            '[slo]\n"caht.success" = ">= 9%"\n',
+            'scenario "caht". Did you mean "chat"',
+        ),
     ],
 )
 def test_what_cannot_begin_gives_one_clear_line_and_exit_2(

@@ -3,6 +3,7 @@
 The process exits 3 unless a run came to its end and was judged; 2 when it was not allowed to begin.
 """
 
+import difflib
 import logging
 import sys
 import threading
@@ -13,7 +14,7 @@ from locust.env import Environment
 from locust.runners import LocalRunner
 
 from langchain_prodtest.errors import ProdtestError, UsageError, unknown_name
-from langchain_prodtest.load.judge import too_few
+from langchain_prodtest.load.judge import scenario_of, too_few
 from langchain_prodtest.load.options import Plan, add_options, plan_run
 from langchain_prodtest.load.schedule import named
 from langchain_prodtest.load.session import UNPROVEN, Session
@@ -101,6 +102,11 @@ def _choose_users(environment: Environment, plan: Plan) -> None:
             f"[load]: {unknown_name('scenario', plan.scenario, filter(None, scenarios.values()))}"
         )
     environment.user_classes = chosen
+    known = sorted(set(scenarios.values()) - {""})
+    for limit in plan.config.slo:  # other scenarios may lie elsewhere, but not under nearly the same name
+        named = scenario_of(limit.metric)
+        if named and named not in known and difflib.get_close_matches(named, known):
+            raise UsageError(f'[slo] "{limit.metric}": {unknown_name("scenario", named, known)}')
 
 
 def _hush() -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "exit_code",
     "judge_run",
     "read_samples",
+    "scenario_of",
     "too_few",
     "write_evidence",
 ]
@@ -126,19 +127,17 @@ def write_evidence(
 
 def _own(plan: Plan) -> list[Limit]:
     """Return the limits that samples of this scenario can be judged by."""
-    return [
-        limit
-        for limit in plan.config.slo
-        if find_metric(limit.metric).pattern.startswith("*.") and _scenario(limit.metric) == plan.scenario
-    ]
+    return [limit for limit in plan.config.slo if scenario_of(limit.metric) == plan.scenario]
 
 
-def _scenario(metric: str) -> str:
-    return metric.split(".")[0].partition("@")[0]
+def scenario_of(metric: str) -> str:
+    """Return "chat" for `chat.success` and `chat@spike.success`, "" for what samples do not tell."""
+    about_samples = find_metric(metric).pattern.startswith("*.")
+    return metric.split(".")[0].partition("@")[0] if about_samples else ""
 
 
 def _judge(limit: Limit, samples: Sequence[Sample]) -> Finding:
-    if not find_metric(limit.metric).pattern.startswith("*."):
+    if not scenario_of(limit.metric):
         return judge(limit, None, "a load run does not measure this; give it under [expect] of an experiment")
     measured = measure_samples(samples, limit.metric, limit.value, limit.confidence)
     return judge(limit, measured, f"no request of scenario {limit.metric.split('.')[0]} was offered")
