@@ -116,6 +116,24 @@ def test_a_window_hides_the_script_for_its_time() -> None:
     assert [script.next(request()) for _ in range(2)] == [OK, None]
 
 
+@pytest.mark.parametrize("operation", ["embeddings", "moderations", "rerank", "web_search"])
+def test_what_a_model_says_is_not_used_up_by_an_operation_without_words(operation: str) -> None:
+    script = Script(lambda request: OK)
+    script.add(NO, match=Match(provider="openai"))
+    assert script.next(request(operation=operation)) == OK
+    assert script.next(request()) == NO
+    assert script.next(request()) is None
+    assert script.next(request(operation=operation)) == OK
+
+
+def test_an_operation_without_words_has_steps_of_its_own_and_shares_what_is_always() -> None:
+    script = Script(lambda request: OK)
+    script.add(NO, match=Match(operation="embeddings"))
+    assert [script.next(request(operation="embeddings")) for _ in range(2)] == [NO, None]
+    with script.always(NO):
+        assert script.next(request(operation="embeddings")) == NO
+
+
 def test_a_window_ends_with_its_lease_and_is_not_unexpected_then() -> None:
     script = Script()
     with script.always(NO, lease=0.0):

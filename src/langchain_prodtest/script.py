@@ -115,13 +115,15 @@ Window = tuple[float, float]
 """Seconds since a rule was added: it is active from the first, and before the second."""
 
 _FOREVER: Window = (0.0, math.inf)
+_WORDLESS = frozenset({"embeddings", "moderations", "rerank", "web_search"})  # no model speaks in them
 _REMEMBERED = 10_000  # digests whose attempts are counted; the one not seen for longest is forgotten
 
 
 class _Rule:
     """What answers the requests that match: a sequence of steps, or with `repeat` the one step, or `decide`.
 
-    It is active in its `window`. Once a `final` sequence is used up, no further request is expected.
+    It is active in its `window`. Once a `final` sequence is used up, no further request is expected. A
+    sequence whose match names no operation is what a model says: operations without words pass it by.
     """
 
     def __init__(
@@ -136,8 +138,13 @@ class _Rule:
     ) -> None:
         self.match, self.repeat, self.final = match or Match(), repeat, final
         self.left = list(steps)
+        self._is_speech = bool(steps) and not repeat and not self.match.operation
         begun = time.monotonic()
         self._since, self._until, self._decide = begun + window[0], begun + window[1], decide
+
+    def accepts(self, request: Request) -> bool:
+        is_passed_by = self._is_speech and request.operation in _WORDLESS
+        return not is_passed_by and self.match.accepts(request)
 
     def active(self) -> bool:
         return self._since <= time.monotonic() < self._until
@@ -179,7 +186,9 @@ class Script:
     def add(self, *steps: Step, match: Match | None = None, then_default: bool = False) -> None:
         """Answer the next matching requests with `steps`, one each, in this order.
 
-        Requests after the last step are unexpected, or with `then_default` get the default answer.
+        Requests after the last step are unexpected, or with `then_default` get the default answer. Embeddings,
+        moderations, rankings and searches take no step, and get the default answer, unless the match names
+        their `operation`: "embeddings", "moderations", "rerank", "web_search".
         """
         if not steps:
             raise ScriptError("script() needs at least one Reply or Fault")
@@ -265,7 +274,7 @@ class Script:
         step, exhausted, changes = None, False, list[Change]()
         with self._lock:
             for rule in reversed(self._rules):
-                if step is None and rule.match.accepts(request):
+                if step is None and rule.accepts(request):
                     said = rule.answer(request)
                     exhausted = exhausted or rule.final
                     if callable(said):

@@ -266,7 +266,7 @@ def test_a_connection_that_breaks_before_the_head_is_tried_once(
 def test_embeddings_are_tried_three_times_whatever_the_error(
     embeddings: CohereEmbeddings, script: Script, pauses: list[float], fault: Fault
 ) -> None:
-    script.add(*[fault] * 3, match=Match(operation="embeddings") if fault.status else None)
+    script.add(*[fault] * 3, match=Match(operation="embeddings"))
     with pytest.raises((ApiError, httpx.TransportError)):
         embeddings.embed_query("a")
     assert len(script.wait_for(3)) == 3

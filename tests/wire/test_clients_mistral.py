@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretStr
 from tenacity import RetryError
 from tokenizers import Tokenizer, models
 
-from langchain_prodtest.script import Fault, Reply, Script, ToolCall, Usage, answer_for, new_nonce
+from langchain_prodtest.script import Fault, Match, Reply, Script, ToolCall, Usage, answer_for, new_nonce
 from langchain_prodtest.vectors import embed
 from langchain_prodtest.wire import FakeServer
 
@@ -215,7 +215,7 @@ def test_embeddings_are_tried_five_times_half_a_minute_apart(
 
 
 def test_embeddings_that_are_refused_are_tried_once(embeddings: MistralAIEmbeddings, script: Script) -> None:
-    script.add(Fault(status=400))
+    script.add(Fault(status=400), match=Match(operation="embeddings"))
     with pytest.raises(httpx.HTTPStatusError):
         embeddings.embed_query("a")
     assert len(script.wait_for(1)) == 1

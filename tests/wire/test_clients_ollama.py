@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from langchain_ollama import ChatOllama, OllamaEmbeddings, OllamaLLM
 from pydantic import BaseModel, ValidationError
 
-from langchain_prodtest.script import Fault, Reply, Script, ToolCall, Usage, answer_for, new_nonce
+from langchain_prodtest.script import Fault, Match, Reply, Script, ToolCall, Usage, answer_for, new_nonce
 from langchain_prodtest.wire import FakeServer
 from langchain_prodtest.wire.codec import Event
 from langchain_prodtest.wire.ollama import Ollama
@@ -272,7 +272,7 @@ def test_no_answer_times_out_once(chat: Chat, script: Script) -> None:
     ],
 )
 def test_embeddings_fail_at_once(url: str, script: Script, fault: Fault, kind: type[Exception]) -> None:
-    script.add(fault)
+    script.add(fault, match=Match(operation="embeddings"))
     with pytest.raises(kind):
         OllamaEmbeddings(model="nomic-embed-text", base_url=url).embed_query("hi")
     assert len(script.calls) == 1

@@ -176,7 +176,7 @@ def test_images_and_related_questions_are_told_where_they_are_asked_for() -> Non
 @pytest.mark.parametrize(("limit", "count"), [(None, 2), (1, 1)])
 def test_a_search_has_results(limit: int | None, count: int) -> None:
     request = decode({"query": "trains", "max_results": limit}, "/search")
-    assert (request.operation, request.messages[0]["content"]) == ("search", "trains")
+    assert (request.operation, request.messages[0]["content"]) == ("web_search", "trains")
     answer = api.SearchCreateResponse.model_validate(whole(Reply(), request))
     assert unknown_fields(answer) == []
     assert [result.title for result in answer.results] == [

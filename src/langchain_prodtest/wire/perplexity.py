@@ -45,7 +45,7 @@ class Perplexity(OpenAI):
         match head.path.rpartition("/")[2]:
             case "search":
                 messages = [{"role": "user", "content": query} for query in _queries(fields)]
-                return asked(head, "search", fields, messages, model="", tools=[])
+                return asked(head, "web_search", fields, messages, model="", tools=[])
             case "embeddings":
                 plain = {name: value for name, value in fields.items() if name != "encoding_format"}
                 request = super().decode(head, _encode(plain))
@@ -66,7 +66,7 @@ class Perplexity(OpenAI):
                 return Agent(reply, request, self.new_id).whole()
             case "embeddings":
                 return _embeddings(request)
-            case "search":
+            case "web_search":
                 return _encode(
                     {"id": self.new_id(), "results": [_found(result) for result in sources(request)]}
                 )
