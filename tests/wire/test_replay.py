@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from langchain_prodtest.errors import UsageError
+from langchain_prodtest.fakes.providers import FakeProviders
 from langchain_prodtest.script import Fault, Match, Reply, Script
 from langchain_prodtest.wire import FakeServer
 from langchain_prodtest.wire.cassette import Answered, Asked, Chunk, Recording
@@ -261,8 +262,12 @@ def test_a_broken_cassette_never_opens_the_port(tmp_path: Path, text: str, says:
     assert says in done.stderr
 
 
-def test_a_file_is_replayed_by_a_plain_function(tmp_path: Path) -> None:
+def test_a_file_answers_the_fixture_by_a_plain_function(
+    tmp_path: Path, fake_providers: FakeProviders
+) -> None:
     (tmp_path / "cassette.json").write_text(json.dumps(TAPE))
-    script = Script(default=replay(tmp_path / "cassette.json"))
-    with FakeServer(script, {"openai": "openai"}) as server:
-        assert ask(server, prompt("hi")) == (200, {"n": 1})
+    fake_providers.journal.default = replay(tmp_path / "cassette.json")
+    url = f"{fake_providers.openai.url}/chat/completions"
+    with urllib.request.urlopen(url, json.dumps(prompt("hi")).encode(), timeout=20) as answer:
+        assert json.load(answer) == {"n": 1}
+    assert [call.unexpected for call in fake_providers.openai.calls] == [False]
