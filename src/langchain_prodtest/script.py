@@ -186,9 +186,9 @@ class Script:
     def add(self, *steps: Step, match: Match | None = None, then_default: bool = False) -> None:
         """Answer the next matching requests with `steps`, one each, in this order.
 
-        Requests after the last step are unexpected, or with `then_default` get the default answer. Embeddings,
-        moderations, rankings and searches take no step, and get the default answer, unless the match names
-        their `operation`: "embeddings", "moderations", "rerank", "web_search".
+        Requests after the last step are unexpected, or with `then_default` get the default answer.
+        Embeddings, moderations, rankings and searches use up no step unless the match names their `operation`
+        ("embeddings", "moderations", "rerank", "web_search").
         """
         if not steps:
             raise ScriptError("script() needs at least one Reply or Fault")
