@@ -172,6 +172,19 @@ def test_the_quantile_is_the_smallest_value_that_enough_requests_stay_within() -
     assert low < 95 <= high
 
 
+def test_answers_that_come_in_a_lump_are_right_and_not_streamed() -> None:
+    """A busy client may read four tokens at once, never all; a failed answer is not streamed either."""
+    samples = [
+        sample(0, tokens=40, reads=40), sample(1, tokens=40, reads=10), sample(2, tokens=40, reads=9),
+        sample(3, tokens=1, reads=1), sample(4, tokens=40, reads=40, outcome=Outcome.BROKEN_STREAM),
+    ]  # fmt: skip
+    measured = measure_samples(samples, "chat.streamed", 0.9)
+    assert measured is not None
+    assert (measured.good, measured.n) == (2, 5)
+    assert measured.detail == "2 right answers came in a lump, 1 broken_stream"
+    assert measure_samples(samples, "chat.success", 0.9).good == 4  # type: ignore[union-attr]
+
+
 def test_a_phase_is_measured_by_itself() -> None:
     """Plain names mean the steady part; what came in a spike neither helps nor harms it."""
     steady, spike = (

@@ -39,7 +39,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     `intended` is when the schedule wanted it sent: latencies count from there, so that waiting for a free
     user counts (coordinated omission). `first_event` is the first event of any kind, `first_answer` the
     first with answer text. `longest_gap` is the longest silence between two events, `stalls` the number of
-    silences over one second.
+    silences over one second. `reads` counts the receives that brought answer text.
     """
 
     nonce: str
@@ -55,6 +55,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     status: int = 0
     tokens: int = 0
+    reads: int = 0
     error: str = ""
     phase: str = ""
     instance: str = ""
@@ -126,6 +127,11 @@ METRICS: tuple[Metric, ...] = (
         remedy="Look for a buffering proxy or a blocked event loop between provider and client.",
     ),
     Metric(
+        pattern="*.streamed", kind="proportion", unit="share", better="higher",
+        says="share of offered requests whose right answer came piece by piece (up to 4 tokens a receive)",
+        remedy="Look for a model that does not stream, or a proxy or middleware that buffers or compresses.",
+    ),
+    Metric(
         pattern="retry.amplification", kind="ratio", unit="ratio", better="lower", minimum_n=20,
         says="provider requests per model call that started in the fault window (sees request faults only)",
         remedy="Keep one retry layer: max_retries=0 on the model, or drop the middleware.",
@@ -195,6 +201,9 @@ def needed_n(name: str, objective: float, confidence: float) -> int:
     return metric.minimum_n
 
 
+TOGETHER = 4
+"""Tokens that a receive may bring on average in an answer that is streamed: a busy client reads late."""
+
 _CLOCKS: dict[str, Callable[[Sample], float | None]] = {
     "ttft": lambda s: None if s.first_answer is None else s.first_answer - s.intended,
     "e2e": lambda s: None if s.ended is None else s.ended - s.intended,
@@ -205,7 +214,7 @@ _CLOCKS: dict[str, Callable[[Sample], float | None]] = {
 def measure_samples(
     samples: Sequence[Sample], name: str, limit: float, confidence: float = 0.95
 ) -> Measurement | None:
-    """Measure a client metric (`<scenario>.success`, `.ttft.pNN`, `.e2e.pNN`, `.gap.pNN`) against `limit`.
+    """Measure a client metric (`<scenario>.success`, `.streamed`, `.ttft.pNN`, `.e2e.pNN`, `.gap.pNN`).
 
     The denominator is the offered load: a request that failed, was refused or was never sent is as bad as an
     infinitely slow one; abandoned and censored ones are left out. None if no request was offered. The
@@ -223,6 +232,11 @@ def measure_samples(
     detail = _count_outcomes(offered)
     if clock == "success":
         return _proportion(name, [s.outcome in GOOD for s in offered], confidence, window, detail)
+    if clock == "streamed":
+        streamed = [s.outcome in GOOD and s.reads >= max(2, s.tokens / TOGETHER) for s in offered]
+        lumps = sum(s.outcome in GOOD for s in offered) - sum(streamed)
+        detail = ", ".join(filter(None, [f"{lumps} right answers came in a lump" if lumps else "", detail]))
+        return _proportion(name, streamed, confidence, window, detail)
     read = _CLOCKS[clock]
     values = [(read(s) if s.outcome in GOOD else None) for s in offered]
     within = [v is not None and v <= limit for v in values]

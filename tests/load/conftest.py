@@ -92,18 +92,22 @@ class Service:
         framing = "Transfer-Encoding: chunked" if chunked else "Connection: close"
         conn.sendall(f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{framing}\r\n\r\n".encode())
         time.sleep(0.03)
+        held = b""
         for name, data in _events(how, nonce):
             if how == "stall" and data.get("text", "").strip() == f"w{CUT:02d}":
                 time.sleep(1.3)
             event = f"event: {name}\ndata: {msgspec.json.encode(data).decode()}\n\n"
             payload = event.encode() if chunked else event.replace("\n", "\r\n").encode()
             truth.stamp()
+            if how == "buffered":  # by a proxy: it goes out with the end of the answer
+                held += b"%x\r\n%s\r\n" % (len(payload), payload)
+                continue
             conn.sendall(b"%x\r\n%s\r\n" % (len(payload), payload) if chunked else payload)
             time.sleep(0.003)
         if how == "reset":
             conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         elif chunked and how != "eof":
-            conn.sendall(b"0\r\n\r\n")
+            conn.sendall(held + b"0\r\n\r\n")
 
 
 def _read_request(conn: socket.socket) -> tuple[str, str]:

@@ -80,6 +80,14 @@ def test_the_clocks_agree_with_what_the_service_did(service: Any) -> None:
     assert (exchange.stalls, exchange.tokens) == (1, len(answer_for(NONCE).split()))
 
 
+def test_a_stream_that_is_buffered_on_its_way_comes_in_one_read(service: Any) -> None:
+    """Its tokens, gaps and outcome are those of a good answer; only the number of reads tells."""
+    lump, stream = ask(service, "buffered"), ask(service, "ok")
+    assert lump.answer.ending == "complete"
+    assert (lump.tokens, lump.reads) == (stream.tokens, 1)
+    assert stream.reads > stream.tokens / 4
+
+
 def test_a_service_that_never_answers_is_a_timeout_when_patience_ends(service: Any) -> None:
     start = now()
     exchange = ask(service, "hang", patience=0.3)

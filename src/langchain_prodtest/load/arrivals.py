@@ -174,5 +174,6 @@ def sample_of(arrival: Arrival, scenario: str, exchange: Exchange, expected: str
         outcome=decide(answer, expected),
         status=answer.status,
         tokens=exchange.tokens,
+        reads=exchange.reads,
         error=answer.detail,
     )

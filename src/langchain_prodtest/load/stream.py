@@ -39,6 +39,7 @@ class Exchange(msgspec.Struct, kw_only=True):
     longest_gap: float = 0.0
     stalls: int = 0
     tokens: int = 0
+    reads: int = 0
     size: int = 0
     answer: Answer = Answer(status=0, text="", ending="refused")
 
@@ -234,8 +235,10 @@ class _AnswerReader:
     def _take(self, events: list[Event]) -> None:
         if events:
             self._note_event()
+        before = self.exchange.tokens
         for event in events:
             self._read_event(event)
+        self.exchange.reads += self.exchange.tokens > before
 
     def _keep_error(self, body: bytes) -> None:
         if self._length < 200:

@@ -8,6 +8,7 @@ from langchain_prodtest.demo.defects import (
     masked_failure,
     no_drain,
     no_timeout,
+    not_streamed,
     silent_truncation,
 )
 from langchain_prodtest.demo.defects.defect import Defect
@@ -25,6 +26,7 @@ DEFECTS: tuple[Defect, ...] = (
     masked_failure.DEFECT,
     no_drain.DEFECT,
     blocking_handler.DEFECT,
+    not_streamed.DEFECT,
 )
 
 
