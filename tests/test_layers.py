@@ -22,7 +22,7 @@ PARTS = {
     "checks": set[str](),
     "fakes": {"langchain_core", "langgraph", "langsmith", "msgspec", "pydantic"},
     "gate": {"msgspec"},
-    "isolation": {"pytest", "pytest_socket"},
+    "isolation": {"huggingface_hub", "pytest", "pytest_socket"},
     "load": {"httptools", "locust", "msgspec"},
     "snapshots": {"langchain_core", "syrupy"},
     "toxiproxy": {"httptools", "uvloop"},
