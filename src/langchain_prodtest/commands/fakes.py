@@ -42,9 +42,10 @@ def fakes() -> None:
     show_envvar=True,
     help="A key that is accepted; with none, any is. May be given again.",
 )
+@click.option("--processes", default=1, type=click.IntRange(1, 64), help="Processes that answer on the port.")
 def fakes_serve(
     host: str, port: int, script: Path | None, journal: Path | None, transparent: bool, tls: bool,
-    unix: Path | None, token: str, cassette: Path | None, speed: float,
+    unix: Path | None, token: str, processes: int, cassette: Path | None, speed: float,
     keys: Sequence[str],
 ) -> int:  # fmt: skip
     """Serve the fake providers until Ctrl-C."""
@@ -59,8 +60,8 @@ def fakes_serve(
     replay = None if cassette is None else Replay(read_cassette(cassette, mounts), speed)
     serve(
         host, port, mounts, journal, click.echo,
-        rules=rules, transparent=transparent, tls=tls, unix=unix, token=token, replay=replay,
-        keys=keys, warn=partial(click.echo, err=True),
+        rules=rules, transparent=transparent, tls=tls, unix=unix, token=token, processes=processes,
+        replay=replay, keys=keys, warn=partial(click.echo, err=True),
     )  # fmt: skip
     return 0
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from langchain_prodtest.measure import now
@@ -30,13 +31,31 @@ class Stoppable(Protocol):
         """Close at once."""
 
 
+class Owner(Protocol):
+    """Another process, which answers what this one cannot."""
+
+    def needed(self, arrival: Arrival | None = None) -> bool:
+        """Tell whether a connection, or what arrived on it, is for the owner to answer."""
+
+    def hand(self, connection: socket.socket, arrival: Arrival | None = None) -> None:
+        """Give a connection to the owner."""
+
+    def count(self, exchanges: int) -> None:
+        """Say how many exchanges are open."""
+
+
 class Traffic:
-    """What is going on at one server: its connections and the exchanges that are open."""
+    """What is going on at one server: its connections and the exchanges that are open.
+
+    `settle` reads in the Calls of other processes, and returns how many exchanges are open there.
+    """
 
     def __init__(self, router: Router, limits: Limits, keep_alive: bool) -> None:
         self.router, self.limits, self.keep_alive = router, limits, keep_alive
         self.front: Front | None = None
         self.control: Control | None = None
+        self.owner: Owner | None = None
+        self.settle: Callable[[], int] = lambda: 0
         self.connections: set[Stoppable] = set()
         self.open: dict[Exchange, Script] = {}
         self.peak = 0
@@ -45,11 +64,15 @@ class Traffic:
         """Count an exchange as open; `script` is the one that was asked."""
         self.open[exchange] = script
         self.peak = max(self.peak, len(self.open))
+        if self.owner is not None:
+            self.owner.count(len(self.open))
 
     def end(self, exchange: Exchange, closed_by: ClosedBy | None = None) -> None:
         """Write an exchange to the journal, and only then count it as open no more: a reader misses none."""
         self.record(exchange.stop(closed_by), self.open[exchange])
         del self.open[exchange]
+        if self.owner is not None:
+            self.owner.count(len(self.open))
 
     def record(self, call: Call, script: Script | None = None) -> None:
         """Write a finished exchange to the journal."""
@@ -61,13 +84,20 @@ class Traffic:
 class Connection(asyncio.Protocol):
     """Reads requests, has them answered in order, and notices at any time that the client has left.
 
-    `mount` is given where the client took the connection for one to the provider's own host.
+    `mount` is given where the client took the connection for one to the provider's own host, `arrival` where
+    another process has read the request.
     """
 
     _transport: asyncio.Transport
 
-    def __init__(self, traffic: Traffic, loop: asyncio.AbstractEventLoop, mount: str | None = None) -> None:
-        self._traffic, self._loop, self._mount = traffic, loop, mount
+    def __init__(
+        self,
+        traffic: Traffic,
+        loop: asyncio.AbstractEventLoop,
+        mount: str | None = None,
+        arrival: Arrival | None = None,
+    ) -> None:
+        self._traffic, self._loop, self._mount, self._handed = traffic, loop, mount, arrival
         self._reader = Reader(traffic.limits, traffic.keep_alive)
         self._exchange: Exchange | None = None
         self._steering: asyncio.Task[None] | None = None
@@ -78,7 +108,9 @@ class Connection(asyncio.Protocol):
         """Wait for a request, or reset the connection if a Fault refuses it."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own do not inherit from it
         self._traffic.connections.add(self)
-        mount = self._refused()
+        if self._hand_over():
+            return
+        mount = self._refused() if self._handed is None else None
         if mount is not None:
             request = Request(provider=mount, operation="", received=now())
             self._traffic.record(call_of(request, closed_by="fault"))
@@ -86,6 +118,9 @@ class Connection(asyncio.Protocol):
             return
         self._transport.set_write_buffer_limits(high=1, low=0)  # "paused" means: the socket has not taken all
         self._expect_request()
+        if self._handed is not None:
+            self._reader.arrived.append(self._handed)
+            self._answer_next()
 
     def data_received(self, data: bytes) -> None:
         """Read on; answer what has arrived whole."""
@@ -137,6 +172,8 @@ class Connection(asyncio.Protocol):
             return
         self._stop_deadline()
         arrival = self._led(self._reader.arrived.popleft())
+        if arrival.rejected is None and self._hand_over(arrival):
+            return
         router, control = self._traffic.router, self._traffic.control
         if control is not None and arrival.rejected is None:
             if arrival.target.startswith(PREFIX):
@@ -160,7 +197,8 @@ class Connection(asyncio.Protocol):
         self._exchange.play()
 
     async def _steer(self, control: Control, arrival: Arrival) -> None:
-        status, kind, pages = await control.answer(arrival, len(self._traffic.open))
+        elsewhere = self._traffic.settle()
+        status, kind, pages = await control.answer(arrival, len(self._traffic.open) + elsewhere)
         if self._transport.is_closing():
             return
         response = Response(status=status, headers={"content-type": kind}, parts=[], streamed=True)
@@ -177,6 +215,15 @@ class Connection(asyncio.Protocol):
         for write in last:
             self._transport.write(write.data)
         self._after(response.ending, arrival.keep and bool(last), lingers=False)
+
+    def _hand_over(self, arrival: Arrival | None = None) -> bool:
+        """Give the connection to the owner where it is needed, and tell whether that is so."""
+        owner = self._traffic.owner
+        needed = owner is not None and owner.needed(arrival)
+        if owner is not None and needed:
+            owner.hand(self._transport.get_extra_info("socket"), arrival)
+            self._transport.abort()
+        return needed
 
     def _led(self, arrival: Arrival) -> Arrival:
         """Return the arrival with a mount in its path, where it named a host instead."""

@@ -4,13 +4,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
-from langchain_prodtest.script import Script
+from langchain_prodtest.script import Fault, Script
 from langchain_prodtest.wire.arrival import Arrival
 from langchain_prodtest.wire.codec import Rejected
 from langchain_prodtest.wire.router import Router
 from langchain_prodtest.wire.scripts import Rule, add_rules
 
-__all__ = ["HEADER", "Scopes"]
+__all__ = ["HEADER", "Scopes", "scope_of"]
 
 HEADER = b"x-prodtest-scope"
 _KEYS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
@@ -22,13 +22,16 @@ _MOST = 1000
 class Scopes:
     """The Routers of all scopes, by name; the one of requests that name none is `router`, named "".
 
-    A scope begins, and begins again after `reset`, with `rules`; `new` makes its Script.
+    A scope begins, and begins again after `reset`, with `rules`; `new` makes its Script. While `plain`, the
+    answer to a request that names no scope follows from `rules` and the request alone; `changed` is called
+    when that may have changed.
     """
 
     def __init__(
         self, router: Router, mounts: Mapping[str, str], rules: Sequence[Rule], new: Callable[[], Script]
     ) -> None:
         self._mounts, self._rules, self._new = mounts, rules, new
+        self.changed: Callable[[], None] = lambda: None
         self._routers: dict[str, Router] = {}
         self._until: dict[str, ExitStack] = {}
         self._begin("", router)
@@ -38,7 +41,7 @@ class Scopes:
 
         Rejected (400) for a name that cannot be one, and (503) for one scope too many.
         """
-        return self.named(_scope(arrival))
+        return self.named(scope_of(arrival))
 
     def named(self, name: str) -> Router:
         """Return the Router of a scope, which begins when it is first asked for."""
@@ -53,6 +56,9 @@ class Scopes:
     def add(self, name: str, rules: Sequence[Rule]) -> None:
         """Put rules on top of those of a scope."""
         add_rules(rules, self.named(name).script, self._until[name])
+        if not name:
+            self.plain = False
+            self.changed()
 
     def reset(self, name: str) -> None:
         """Forget what was added to a scope, its journal and counts; a named one is gone until asked for."""
@@ -62,13 +68,17 @@ class Scopes:
             router.script.reset()
             if not name:
                 self._begin(name, router)
+                self.changed()
 
     def _begin(self, name: str, router: Router) -> None:
         self._routers[name], self._until[name] = router, ExitStack()
-        self.add(name, self._rules)
+        add_rules(self._rules, router.script, self._until[name])
+        if not name:
+            self.plain = all(map(_is_plain, self._rules))
 
 
-def _scope(arrival: Arrival) -> str:
+def scope_of(arrival: Arrival) -> str:
+    """Return the name of the scope that a request names, "" if it names none."""
     found = b""
     for name, value in arrival.headers:
         lower = name.lower()
@@ -77,3 +87,10 @@ def _scope(arrival: Arrival) -> str:
         if lower in _KEYS and (suffix := _IN_KEY.search(value)):
             found = suffix[1]
     return found.decode()
+
+
+def _is_plain(rule: Rule) -> bool:
+    """Tell whether a rule answers a request whatever came before it."""
+    refuses = isinstance(rule.always, Fault) and rule.always.how == "refuse"
+    always = rule.always is not None and rule == Rule(match=rule.match, always=rule.always)
+    return always and not refuses and not rule.match.attempt

@@ -16,11 +16,12 @@ import msgspec
 
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.script import Call, Script
+from langchain_prodtest.wire.processes import SharedServer
 from langchain_prodtest.wire.replay import Replay
 from langchain_prodtest.wire.scripts import Rule
 from langchain_prodtest.wire.server import FakeServer
 
-__all__ = ["serve"]
+__all__ = ["fastest_loop", "serve"]
 
 
 def serve(
@@ -35,6 +36,7 @@ def serve(
     tls: bool = False,
     unix: Path | None = None,
     token: str = "",
+    processes: int = 1,
     replay: Replay | None = None,
     keys: Collection[str] = (),
     warn: Callable[[str], None] = lambda text: None,
@@ -46,8 +48,16 @@ def serve(
     Once the port is open, `announce` is called with one line per provider; if `transparent`, with the
     environment as lines for a shell, the last of which is `# ready`; with `tls`, with both. The control API
     is open, and asks for `token` if there is one. Whose real keys reached it is told to `warn`, once each.
-    UsageError: as FakeServer, and a journal that cannot be written.
+    Of several `processes`, see SharedServer.
+    UsageError: as FakeServer, a journal that cannot be written, and processes for what cannot be shared.
     """
+    if processes > 1 and (transparent or tls or unix):
+        raise UsageError(
+            "a connection with TLS, to a proxy or on a UNIX socket cannot be handed from process to process; "
+            "leave out --processes, or --transparent, --tls and --unix"
+        )
+    if processes > 1 and replay is not None:
+        raise UsageError("one process alone knows which recording is next; leave out --processes")
     with ExitStack() as stack:
         told = stack.enter_context(_signals(signal.SIGINT, signal.SIGTERM))
         file = None if journal is None else stack.enter_context(_appended(journal))
@@ -57,14 +67,18 @@ def serve(
             return _Journalled(file, numbers, replay and replay.again(), look)
 
         options: dict[str, Any] = {"transparent": transparent, "tls": tls, "unix": unix, "token": token}
-        options["keys"] = keys
+        options |= {"keys": keys, "scopes": new, "rules": rules, "loop": fastest_loop()}
         server = stack.enter_context(
-            FakeServer(new(), mounts, host, port, scopes=new, rules=rules, loop=_fastest_loop(), **options)
+            FakeServer(new(), mounts, host, port, **options)
+            if processes == 1
+            else SharedServer(processes, told.set, new(), mounts, host, port, **options)
         )
         lines = [] if transparent else _urls(server, mounts)
         for line in [*lines, *(_environment(server) if transparent or tls else [])]:
             announce(line)
         told.wait()
+        if isinstance(server, SharedServer):
+            server.require_whole()
 
 
 def _urls(server: FakeServer, mounts: Mapping[str, str]) -> list[str]:
@@ -145,7 +159,8 @@ def _signals(*numbers: signal.Signals) -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+def fastest_loop() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes an event loop: uvloop's if it is installed."""
     try:
         loop: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
     except ImportError:

@@ -4,7 +4,8 @@ import asyncio
 import ipaddress
 import os
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -78,13 +79,14 @@ class FakeServer:
         self._mounts = {"openai": "openai"} if mounts is None else mounts
         self._router = Router(script, self._mounts, Keys(keys))
         self._traffic = Traffic(self._router, limits, keep_alive)
-        every = Scopes(self._router, self._mounts, rules, scopes or Script)
+        self._scopes = Scopes(self._router, self._mounts, rules, scopes or Script)
         if scopes is not None:
-            self._traffic.control = Control(every, token)
+            self._traffic.control = Control(self._scopes, token)
         self._transparent, self._tls, self._unix = transparent, tls, unix
         self._authority: Authority | None = None
         self._host, self._port = host, port
         self._new_loop = loop
+        self._options: dict[str, Any] = {}  # more, for who listens in another way
         self._stop: Callable[[], object] | None = None
         self._thread: threading.Thread | None = None
 
@@ -134,13 +136,13 @@ class FakeServer:
             if self._transparent:
                 self._traffic.front = Front(self._mounts, self._authority)
         ready = threading.Event()
-        failure: list[OSError] = []
+        failure: list[OSError | UsageError] = []
 
         def run() -> None:
             with asyncio.Runner(loop_factory=self._new_loop) as runner:
                 try:
                     runner.run(self._serve(ready))
-                except OSError as error:
+                except (OSError, UsageError) as error:
                     failure.append(error)
                 finally:
                     ready.set()
@@ -150,6 +152,8 @@ class FakeServer:
         ready.wait()
         if failure:
             self.stop()
+            if isinstance(failure[0], UsageError):
+                raise failure[0]
             raise UsageError(
                 f"cannot listen on {self.address}: {os.strerror(failure[0].errno or 0)}. "
                 "Free it or choose another; port 0 takes any that is free."
@@ -159,30 +163,36 @@ class FakeServer:
     async def _serve(self, ready: threading.Event) -> None:
         loop = asyncio.get_running_loop()
         stopped = asyncio.Event()
-        front, seconds = self._traffic.front, self._traffic.limits.seconds
+        front = self._traffic.front
 
         def accept() -> asyncio.Protocol:
             return Connection(self._traffic, loop) if front is None else Tunnel(self._traffic, loop, front)
 
-        secure: dict[str, Any] = {}
-        if self._authority is not None and self._tls:
-            secure["ssl"] = self._authority.context("localhost", "127.0.0.1", "::1", self._host)
-            secure.update(ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds)
-        server: asyncio.Server
-        if self._unix is not None:
-            server = await loop.create_unix_server(accept, str(self._unix), backlog=_BACKLOG, **secure)
-            self._unix.chmod(0o600)
-        else:
-            server = await loop.create_server(accept, self._host, self._port, backlog=_BACKLOG, **secure)
-            self._port = server.sockets[0].getsockname()[1]
-        self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
-        ready.set()
-        await stopped.wait()
-        server.close()
+        async with self._listening(accept):
+            self._stop = lambda: loop.call_soon_threadsafe(stopped.set)
+            ready.set()
+            await stopped.wait()
         for _ in range(_TURNS):
             for connection in list(self._traffic.connections):
                 connection.stop()
             await asyncio.sleep(0)
+
+    @asynccontextmanager
+    async def _listening(self, accept: Callable[[], asyncio.Protocol]) -> AsyncIterator[None]:
+        """Have connections accepted at the address while the block runs."""
+        loop, seconds = asyncio.get_running_loop(), self._traffic.limits.seconds
+        options: dict[str, Any] = {"backlog": _BACKLOG, **self._options}
+        if self._authority is not None and self._tls:
+            options["ssl"] = self._authority.context("localhost", "127.0.0.1", "::1", self._host)
+            options.update(ssl_handshake_timeout=seconds, ssl_shutdown_timeout=seconds)
+        if self._unix is not None:
+            server = await loop.create_unix_server(accept, str(self._unix), **options)
+            self._unix.chmod(0o600)
+        else:
+            server = await loop.create_server(accept, self._host, self._port, **options)
+            self._port = server.sockets[0].getsockname()[1]
+        yield
+        server.close()
         if self._unix is not None:
             self._unix.unlink(missing_ok=True)
 
