@@ -75,6 +75,8 @@ def test_an_empty_cassette_is_one(tmp_path: Path) -> None:
         ({"response": {"chunks": [{"base64": "no"}]}}, "this chunk is no base64"),
         ({"response": {"chunks": [{"text": "\ud800"}]}}, "this chunk is no text"),
         ({"response": {"headers": {"a": "b\r\nc: d"}}}, "the header 'a' is not printable ASCII on one line"),
+        ({"response": {"body": 1, "ends": "cut"}}, "cut or reset has chunks, not a body"),
+        ({"response": {"length": 1}}, "length belongs to a response that is cut or reset"),
         ({"response": {"ends": "badly"}}, "Invalid enum value 'badly'"),
         ({"request": []}, "at `$.request`"),
     ],

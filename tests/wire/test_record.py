@@ -27,6 +27,7 @@ from pydantic import SecretStr
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.script import Fault, Reply, Script, ToolCall, answer_for, new_nonce
 from langchain_prodtest.wire import FakeServer
+from langchain_prodtest.wire.arrival import Arrival
 from langchain_prodtest.wire.cassette import read_cassette
 from langchain_prodtest.wire.providers import PROVIDERS
 from langchain_prodtest.wire.record import Recorder
@@ -189,15 +190,14 @@ def test_the_times_of_a_stream_are_kept(tmp_path: Path, upstream: tuple[Script, 
     times = [chunk.at for chunk in read_cassette(cassette)[0].response.chunks]
     assert times == sorted(times)
     assert times[-1] > 0.85
-    assert times[-1] - times[1] > 0.3
-    taken = []
+    with FakeServer(Script(default=replay(cassette)), {"openai": "openai"}) as again:
+        begin = time.monotonic()
+        post(again.url("openai"), body)
+        assert time.monotonic() - begin > 0.85
+    arrival = Arrival("POST", "/openai/v1/chat/completions", [], json.dumps(body).encode(), 0.0)
     for speed in (1.0, 10.0, float("inf")):
-        with FakeServer(Script(default=replay(cassette, speed)), {"openai": "openai"}) as again:
-            begin = time.monotonic()
-            post(again.url("openai"), body)
-            taken.append(time.monotonic() - begin)
-    assert taken[0] > 0.85
-    assert taken[0] > taken[1] > 0.085
+        parts = replay(cassette, speed).answer(arrival).parts
+        assert [at for at, _ in parts] == [at / speed for at in times]
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,10 @@ def test_a_cut_answer_is_recorded_and_replayed_as_cut(
     assert answer_for(NONCE).startswith(text)
     again = Script(default=replay(cassette))
     with FakeServer(again, {"openai": "openai"}) as server_again:
-        assert outcome(server_again.url("openai")) == (error, text)
+        error_again, text_again = outcome(server_again.url("openai"))
+    assert error_again == error
+    if ends == "cut":  # a reset may overtake what was sent before it
+        assert text_again == text
     assert [call.closed_by for call in again.wait_for(1)] == ["fault"]
 
 

@@ -102,6 +102,10 @@ class Answered(_Part, frozen=True):
             raise ValueError("chunks are in order of `at`, in seconds after the request")
         if self.body is not msgspec.UNSET and self.chunks:
             raise ValueError("a response has either a body or chunks")
+        if self.ends == "whole" and self.length is not None:
+            raise ValueError("length belongs to a response that is cut or reset")
+        if self.ends != "whole" and self.body is not msgspec.UNSET:
+            raise ValueError("a response that is cut or reset has chunks, not a body")
         for name, value in self.headers.items():
             if not (name + value).isascii() or not (name + value).isprintable():
                 raise ValueError(f"the header {name!r} is not printable ASCII on one line")

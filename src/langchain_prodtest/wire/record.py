@@ -76,7 +76,7 @@ class Recorder:
             async with asyncio.timeout(Limits().seconds):
                 arrival = await _arrived(reader, writer)
             answering = asyncio.ensure_future(self._answer(arrival, writer))
-            leaving = asyncio.ensure_future(reader.read(1))
+            leaving = asyncio.ensure_future(_left(reader))
             try:
                 await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
                 if answering.done():
@@ -159,6 +159,11 @@ async def _arrived(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
             requests.expects = False
             writer.write(CONTINUE)
     return requests.arrived[0]
+
+
+async def _left(reader: asyncio.StreamReader) -> None:
+    while await reader.read(_READ):
+        pass
 
 
 def record(upstreams: Mapping[str, Upstream], out: Path, port: int, announce: Say, warn: Say) -> int:

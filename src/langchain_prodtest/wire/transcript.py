@@ -1,5 +1,6 @@
 """Read the copy of an answer while it passes, and tell it as a recording has it."""
 
+import binascii
 import re
 import zlib
 from base64 import b64decode
@@ -152,7 +153,14 @@ def _clean(parts: Parts, redaction: Redaction) -> Parts:
     try:
         whole.decode()
     except UnicodeDecodeError:  # lengths and checksums of a binary body would be wrong
-        hidden = b"\n".join(b64decode(found) for found in _HIDDEN.findall(whole))
+        hidden = b"\n".join(map(_decoded, _HIDDEN.findall(whole)))
         if cleaned != pieces or redaction.parts([hidden]) != [hidden]:
             raise Unrecordable("it is binary, and holds what looks like a key") from None
     return [(at, data) for (at, _), data in zip(parts, cleaned, strict=True) if data]
+
+
+def _decoded(text: bytes) -> bytes:
+    try:
+        return b64decode(text)
+    except binascii.Error:
+        return text
