@@ -252,6 +252,9 @@ def test_a_token_is_asked_for_by_the_control_api_alone() -> None:
         assert User(server, authorization=f"Bearer {TOKEN}x").control("GET", "calls").status_code == 401
         assert User(server, authorization=f"Bearer {TOKEN}").control("GET", "calls").status_code == 200
         assert User(server).ask().status_code == 200
+        assert User(server).control("GET", "health").json() == {}
+        assert User(server, host="fakes.staging").control("GET", "health").status_code == 200
+        assert User(server).control("POST", "health").status_code == 404
 
 
 def test_off_loopback_a_token_is_needed_and_a_short_one_is_none() -> None:

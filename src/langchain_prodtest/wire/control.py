@@ -8,6 +8,7 @@ GET    /_prodtest/wait         the same, once there are ?calls=N of them; 408 af
 GET    /_prodtest/unexpected   the calls that no script had an answer for, as NDJSON
 GET    /_prodtest/leftover     the steps that nobody asked for, as JSON
 GET    /_prodtest/metrics      totals of all scopes for Prometheus
+GET    /_prodtest/health       nothing, to anyone: whoever asks knows that it answers
 ```
 
 The scope is named by the header `X-Prodtest-Scope`; without it, it is the one of requests that name none.
@@ -86,7 +87,8 @@ class Control:
     async def answer(self, arrival: Arrival, open_exchanges: int) -> Answer:
         """Return what is answered; a mistake in the request is a 4xx that says what is right."""
         try:
-            self._admit(arrival)
+            if arrival.target != f"{PREFIX}health":
+                self._admit(arrival)
             return await self._answered(arrival, open_exchanges)
         except Rejected as rejected:
             return _json({"error": str(rejected)}, rejected.status)
@@ -123,6 +125,8 @@ class Control:
                 return Answer(200, _LINES, _lines(script, asked, unexpected=True))
             case "GET leftover":
                 return _json([{"match": match, "step": step} for match, step in script.leftover])
+            case "GET health":
+                return _json({})
             case "GET metrics":
                 return Answer(200, _METRICS, [self._metrics(open_exchanges)])
         raise Rejected(404, f"No {arrival.method} {PREFIX}{path} here. {_ROUTES}")
@@ -142,7 +146,7 @@ class Control:
         return "\n".join([*lines, ""]).encode()
 
 
-_ROUTES = "There are: script (POST, DELETE), calls, wait, unexpected, leftover, metrics (GET)."
+_ROUTES = "There are: script (POST, DELETE), calls, wait, unexpected, leftover, metrics, health (GET)."
 
 
 async def _waited(script: Script, asked: _Query) -> bool:
