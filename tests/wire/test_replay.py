@@ -21,6 +21,7 @@ from langchain_prodtest.script import Fault, Match, Reply, Script
 from langchain_prodtest.wire import FakeServer
 from langchain_prodtest.wire.cassette import Answered, Asked, Chunk, Recording
 from langchain_prodtest.wire.replay import Replay, replay
+from langchain_prodtest.wire.serve import serve
 
 CHAT = "/v1/chat/completions"
 
@@ -138,6 +139,11 @@ def test_rules_go_before_recordings() -> None:
         assert ask(server, prompt("hi")) == (200, {"answer": "recorded"})
         script.add(Reply("scripted"), match=Match(contains="other"))
         assert ask(server, prompt("other"))[1]["choices"][0]["message"]["content"] == "scripted"
+
+
+def test_several_processes_would_not_know_what_comes_next() -> None:
+    with pytest.raises(UsageError, match="one process alone knows which recording is next; leave out --proc"):
+        serve("127.0.0.1", 0, {"openai": "openai"}, None, print, processes=2, replay=Replay([]))
 
 
 @pytest.mark.parametrize("speed", [0.0, -1.0, float("nan")])

@@ -17,7 +17,7 @@ from langchain_prodtest.wire.front import Front, inside
 from langchain_prodtest.wire.response import Ending, Response
 from langchain_prodtest.wire.router import Router
 
-__all__ = ["Connection", "Traffic"]
+__all__ = ["Connection", "Traffic", "reset"]
 
 _RST = struct.pack("ii", 1, 0)  # SO_LINGER on, for zero seconds: close sends RST
 _PIPELINED = 16  # requests that may wait on one connection
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
         if mount is not None:
             request = Request(provider=mount, operation="", received=now())
             self._traffic.record(call_of(request, closed_by="fault"))
-            self._reset()
+            reset(self._transport)
             return
         self._transport.set_write_buffer_limits(high=1, low=0)  # "paused" means: the socket has not taken all
         self._expect_request()
@@ -233,7 +233,7 @@ class Connection(asyncio.Protocol):
 
     def _after(self, ending: Ending, keep: bool, lingers: bool) -> None:
         if ending == "reset":
-            self._reset()
+            reset(self._transport)
         elif lingers:
             if (
                 self._transport.can_write_eof()
@@ -262,10 +262,6 @@ class Connection(asyncio.Protocol):
         if exchange is not None:
             self._traffic.end(exchange, closed_by)
 
-    def _reset(self) -> None:
-        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
-        self._transport.abort()
-
     def _watch(self) -> None:
         """Close the connection of a client that for a whole while reads nothing of what waits for it."""
         size = self._transport.get_write_buffer_size()
@@ -285,3 +281,9 @@ class Connection(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def reset(transport: asyncio.WriteTransport) -> None:
+    """Close a connection at once, so that the peer sees a reset."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
+    transport.abort()

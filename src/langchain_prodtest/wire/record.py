@@ -6,8 +6,6 @@ anew after each exchange, before the client has the end of the answer.
 
 import asyncio
 import signal
-import socket
-import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from langchain_prodtest.errors import UsageError
 from langchain_prodtest.wire.arrival import Arrival, Limits, Reader
 from langchain_prodtest.wire.cassette import Recording, formatted, heard, save
 from langchain_prodtest.wire.codec import Rejected
+from langchain_prodtest.wire.connection import reset
 from langchain_prodtest.wire.framing import CONTINUE, frame
 from langchain_prodtest.wire.providers import PROVIDERS
 from langchain_prodtest.wire.response import refuse
@@ -26,7 +25,6 @@ __all__ = ["Recorder", "record"]
 _CONNECT = 15.0  # seconds in which a provider accepts the connection
 _READ = 64 * 1024
 _TURNS = 10  # of the loop, in which closed transports end
-_RST = struct.pack("ii", 1, 0)  # SO_LINGER on, for zero seconds: close sends RST
 
 Say = Callable[[str], None]
 
@@ -117,28 +115,27 @@ class Recorder:
             raise Rejected(502, f"{upstream.authority} cannot be reached: {error}") from None
         try:
             target.write(upstream.request(arrival, arrival.target.removeprefix(f"/{mount}")))
-            transcript, data, reset = Transcript(arrival.method), b"-", False
+            transcript, data, lost = Transcript(arrival.method), b"-", False
             while data and not transcript.whole:
                 try:
                     data = await source.read(_READ)
                 except OSError:
-                    data, reset = b"", True
+                    data, lost = b"", True
                 transcript.feed(data, loop.time() - begun)
                 if not data or transcript.whole:
-                    self._keep(arrival, transcript, reset)
+                    self._keep(arrival, transcript, lost)
                 writer.write(data)
                 await writer.drain()
         finally:
             target.transport.abort()
-        if reset:
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
-            writer.transport.abort()
+        if lost:
+            reset(writer.transport)
 
-    def _keep(self, arrival: Arrival, transcript: Transcript, reset: bool) -> None:
+    def _keep(self, arrival: Arrival, transcript: Transcript, lost: bool) -> None:
         """Write the cassette with this exchange in it."""
         asked, redaction = heard(arrival)
         try:
-            recording = Recording(request=asked, response=transcript.told(reset, redaction))
+            recording = Recording(request=asked, response=transcript.told(lost, redaction))
             self.recordings.append(formatted(recording))
             save(self._out, self.recordings)
         except Unrecordable as why:
