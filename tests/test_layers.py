@@ -24,7 +24,7 @@ PARTS = {
     "gate": {"msgspec"},
     "isolation": {"huggingface_hub", "pytest", "pytest_socket"},
     "load": {"httptools", "locust", "msgspec"},
-    "snapshots": {"langchain_core", "syrupy"},
+    "snapshots": {"langchain_core", "pydantic", "pytest", "syrupy"},
     "toxiproxy": {"httptools", "uvloop"},
     "wire": {"httptools", "msgspec", "trustme", "uvloop", "yaml"},
 }
@@ -35,6 +35,7 @@ FRONTS = {
     "conformance",
     "demo",
     "fixtures",
+    "hooks",
     "marker",
     "plugin",
     "rerun",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from langchain_prodtest import hooks
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.rig.named import is_named
 from langchain_prodtest.verdict import (
@@ -83,6 +84,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
             enter()
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Let a conftest say how its own types are written in snapshots."""
+    pluginmanager.add_hookspecs(hooks)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -293,11 +299,14 @@ def fake_langsmith(prodtest_network: object) -> Iterator["FakeLangSmith"]:
 
 
 @pytest.fixture
-def lc_snapshot(snapshot: "SnapshotAssertion") -> "SnapshotAssertion":
-    """Syrupy's snapshot for LangChain's messages, documents and tool calls, without what differs each run."""
-    from langchain_prodtest.snapshots import LangChainExtension
+def lc_snapshot(request: pytest.FixtureRequest, snapshot: "SnapshotAssertion") -> "SnapshotAssertion":
+    """Syrupy's snapshot for LangChain's types, streams and graphs, without what differs each run."""
+    from langchain_prodtest.fakes.environment import KEY
+    from langchain_prodtest.snapshots.extension import extension
 
-    return snapshot.use_extension(LangChainExtension)
+    return snapshot.use_extension(
+        extension(KEY, lambda data: request.config.hook.pytest_prodtest_normalise(data=data))
+    )
 
 
 @pytest.fixture(scope="session")

@@ -42,3 +42,58 @@ def test_a_change_fails(pytester: pytest.Pytester, run: Run) -> None:
     result = run()
     result.assert_outcomes(passed=1, failed=2)
     assert "content='one!'" in result.stdout.str()
+
+
+MANY = """
+    import uuid
+    import pytest
+    from langchain_core.messages import AIMessage
+
+    @pytest.mark.parametrize("n", range(12))
+    def test_message(lc_snapshot, n):
+        assert [AIMessage(f"answer {n}", id=str(uuid.uuid4()))] == lc_snapshot
+        assert {"second": n, "id": uuid.uuid4()} == lc_snapshot
+"""
+SHUFFLED = """
+    import random, os
+
+    def pytest_collection_modifyitems(items):
+        random.Random(os.environ["ORDER"]).shuffle(items)
+
+    def pytest_prodtest_normalise(data):
+        return "<uuid>" if type(data).__name__ == "UUID" else None
+"""
+
+
+def test_two_runs_in_random_order_over_four_workers_give_no_difference(
+    pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A type of the project's own is written as its conftest says."""
+    pytester.makepyfile(test_it=MANY)
+    pytester.makeconftest(SHUFFLED)
+    monkeypatch.setenv("ORDER", "1")
+    run("--snapshot-update").assert_outcomes(passed=12)
+    file = pytester.path / "__snapshots__" / "test_it.lcambr"
+    first = file.read_text()
+    assert first.count("'id': '<uuid>'") == 12
+    for order in ("2", "3"):
+        monkeypatch.setenv("ORDER", order)
+        result = run("-n", "4")
+        result.assert_outcomes(passed=12)
+        assert "24 snapshots passed" in result.stdout.str()
+    assert file.read_text() == first
+
+
+def test_a_planted_key_is_not_written_into_a_snapshot(pytester: pytest.Pytester, run: Run) -> None:
+    pytester.makepyfile(
+        test_it="""
+        import os
+
+        def test_told(fake_providers, lc_snapshot):
+            assert {"env": {"key": os.environ["OPENAI_API_KEY"]}} == lc_snapshot
+        """
+    )
+    result = run("--snapshot-update")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["The provider's key would be in the snapshot:", "  'key': '<key>',"])
+    assert not list(pytester.path.glob("__snapshots__/*"))

@@ -4,9 +4,19 @@ import datetime
 import uuid
 from typing import Any
 
+from langchain.agents import create_agent
+from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, SystemMessage, ToolMessage
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Interrupt
+from pydantic import BaseModel
 
+from langchain_prodtest import Reply, ToolCall
+from langchain_prodtest.fakes.chat import ScriptedChat
+from langchain_prodtest.script import Request
 from langchain_prodtest.snapshots import LangChainExtension, stable
 
 TEXT = """\
@@ -37,6 +47,12 @@ list([
     tool_call_id='call-1',
   ),
 ])"""
+
+
+@tool
+def book(seat: str) -> str:
+    """Book a seat."""
+    return f"{seat} is yours"
 
 
 def written(data: Any) -> str:
@@ -137,3 +153,63 @@ def test_a_field_called_name_is_no_obstacle() -> None:
 
 def test_tuples_stay_tuples() -> None:
     assert stable(("a", HumanMessage("hi")))[0] == "a"
+
+
+class Seat(BaseModel):
+    seat: str
+    booked: datetime.datetime
+
+
+def test_models_and_dataclasses_are_written_by_their_fields() -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    text = "Seat(\n  booked='<time>',\n  seat='12A',\n)"
+    assert written(Seat(seat="12A", booked=now)) == text
+    assert written(Interrupt(value="Book?", id=uuid.uuid4().hex)) == (
+        "Interrupt(\n  id='id-1',\n  value='Book?',\n)"
+    )
+
+
+def test_a_graph_is_its_mermaid_text_without_styles() -> None:
+    text = written(create_agent(ScriptedChat(), tools=[book]))
+    assert "\n  model -.-> tools;" in text.replace("\t", "  ")
+    assert "classDef" not in text
+
+
+def stopped() -> Any:
+    """The state of an agent that waits for its user; other ids each time."""
+    model = ScriptedChat()
+    model.script(Reply(tool_calls=[ToolCall("book", {"seat": "12A"})]))
+    hitl: Any = HumanInTheLoopMiddleware(interrupt_on={"book": True})
+    agent = create_agent(model, tools=[book], middleware=[hitl], checkpointer=InMemorySaver())
+    thread: Any = {"configurable": {"thread_id": "t"}}
+    agent.invoke({"messages": [HumanMessage("Book 12A")]}, thread)
+    return agent.get_state(thread)
+
+
+def test_a_state_with_its_interrupts_is_written_alike_in_two_runs() -> None:
+    text = written(stopped())
+    assert text == written(stopped())
+    assert "HumanInTheLoopMiddleware.after_model" in text
+    assert text.startswith("StateSnapshot(")
+
+
+def test_a_request_to_a_provider_is_its_body_without_secrets() -> None:
+    body = {"model": "m", "temperature": 0, "extra": {"api_key": "sk-1"}, "user": "u"}
+    request = Request(provider="openai", headers={"authorization": "Bearer sk-1"}, body=body, received=5.0)
+    text = written(request)
+    assert "'api_key': '<secret>'" in text
+    assert "'temperature': 0" in text
+    assert "sk-1" not in text
+
+
+def test_a_prompt_is_its_messages() -> None:
+    prompt = ChatPromptTemplate([("system", "Be {mood}."), ("user", "{question}")])
+    value = prompt.invoke({"mood": "kind", "question": "Who?"})
+    assert written(value) == written([SystemMessage("Be kind."), HumanMessage("Who?")])
+
+
+def test_types_of_one_s_own_are_written_as_one_says() -> None:
+    def normalise(data: Any) -> Any:
+        return "<booking>" if isinstance(data, complex) else None
+
+    assert stable({"of": [1j, "x"]}, normalise) == {"of": ["<booking>", "x"]}

@@ -1,19 +1,26 @@
-"""Snapshots of LangChain's types without what differs from run to run.
+"""LangChain's types as values without what differs from run to run.
 
 Message and document ids, run ids, times and versions are left out. Tool call ids are numbered in the order
 of their first appearance (`call-1`), so that a tool message can still be seen to answer its call.
 """
 
+import dataclasses
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage, RemoveMessage
-from syrupy.extensions.amber import AmberSnapshotExtension
+from langchain_core.prompt_values import PromptValue
+from langchain_core.runnables import Runnable
+from langchain_core.runnables.graph import Graph
+from pydantic import BaseModel
 
-__all__ = ["LangChainExtension", "stable"]
+from langchain_prodtest.script import Request
+from langchain_prodtest.snapshots.pieces import in_one_piece
+
+__all__ = ["Normalise", "stable"]
 
 # Keys whose values differ from run to run, from version to version, or from provider to provider's whim.
 VOLATILE = frozenset(
@@ -31,34 +38,46 @@ VOLATILE = frozenset(
         "timestamp",
     }
 )
-_ID = re.compile(r"(lc_)?run-.*|chatcmpl-.*|msg_.*|resp_.*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+SECRET = frozenset({"api-key", "api_key", "apikey", "authorization", "password", "secret"})
+_ID = re.compile(
+    r"(lc_)?run-.*|chatcmpl-.*|msg_.*|resp_.*|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}"
+)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?")
 _TOOL_CALLS = ("tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "function")
 
 
-class LangChainExtension(AmberSnapshotExtension):
-    """Amber snapshots of stable() data, in files of their own beside those of the `snapshot` fixture."""
-
-    file_extension = "lcambr"
-
-    def serialize(self, data: Any, **kwargs: Any) -> str:
-        """Return the snapshot's text."""
-        return super().serialize(stable(data), **kwargs)
+Normalise = Callable[[Any], Any]
+"""Returns what stands for a value of one's own type; None for all others."""
 
 
-def stable(data: Any) -> Any:
-    """Return `data` with messages, documents and tool calls as values that are the same in every run."""
-    return _Masker().of(data)
+def stable(data: Any, normalise: Normalise = lambda data: None) -> Any:
+    """Return `data` as values that are the same in every run.
+
+    Streams, of chunks or of events, are as if each message had come in one piece; a graph is its Mermaid
+    text, a prompt its messages, a request to a provider its body. `normalise` is asked first, for each value.
+    """
+    return _Masker(normalise).of(data)
 
 
 class _Masker:
     """Numbers the ids of one snapshot."""
 
-    def __init__(self) -> None:
+    def __init__(self, normalise: Normalise) -> None:
         self._ids: dict[str, str] = {}
+        self._normalise = normalise
 
     def of(self, data: Any) -> Any:
+        own = self._normalise(data)
+        return self._known(data if own is None else own)
+
+    def _known(self, data: Any) -> Any:
         match data:
+            case Graph():
+                return data.draw_mermaid(with_styles=False)
+            case PromptValue():
+                return self.of(data.to_messages())
+            case Request():
+                return self._request(data)
             case BaseMessage():
                 return self._message(data)
             case Document():
@@ -68,14 +87,34 @@ class _Masker:
             case Mapping():
                 return self._mapping(data)
             case list():
-                return [self.of(item) for item in data]
-            case tuple() if not hasattr(data, "_fields"):
+                return [self.of(item) for item in in_one_piece(data)]
+            case tuple():
+                fields = getattr(data, "_fields", None)
+                if fields is not None:
+                    return _named(type(data).__name__, self._mapping(dict(zip(fields, data, strict=True))))
                 return tuple(self.of(item) for item in data)
+            case BaseModel() if not isinstance(data, Runnable):
+                return _named(type(data).__name__, self._mapping(dict(data)))
             case str():
                 return self._text(data)
             case datetime.datetime():
                 return "<time>"
+        if callable(getattr(data, "get_graph", None)):
+            return self._known(data.get_graph())
+        if dataclasses.is_dataclass(data) and not isinstance(data, type):
+            given = ((field.name, getattr(data, field.name)) for field in dataclasses.fields(data))
+            told = {name: value for name, value in given if value is not None}
+            return _named(type(data).__name__, self._mapping(told))
         return data
+
+    def _request(self, request: Request) -> Any:
+        """Return what was asked: no headers and times, the body without secrets.
+
+        A fake in the process has no body: what it was given stands for it.
+        """
+        body = request.body or {"messages": request.messages, "tools": request.tools}
+        told = {"provider": request.provider, "operation": request.operation, "body": body}
+        return _named("Request", self._mapping(told))
 
     def _message(self, message: BaseMessage) -> Any:
         fields = message.model_dump(exclude={"type", "id"}, exclude_none=True)
@@ -88,6 +127,9 @@ class _Masker:
         plain = {}
         for key, value in data.items():
             if key in VOLATILE:
+                continue
+            if str(key).lower() in SECRET and isinstance(value, str):
+                plain[key] = "<secret>"
                 continue
             is_call_id = key == "tool_call_id" or (key == "id" and _is_tool_call(data))
             plain[key] = self._number("call", value) if is_call_id and value else self.of(value)
