@@ -10,6 +10,8 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.script import Fault, Match, Reply, Request, Script, ToolCall, Usage
@@ -291,6 +293,7 @@ def test_who_sends_a_script_cannot_have_files_read() -> None:
         ("[[rule]]\n[[rule]\n", ":2", "Expected ']]'"),
         ("[[rule]]\nalways = {}\nalways = {}", "", "overwrite"),
         ('{"rule": [', ":1", "Expecting value"),
+        ('[[rule]]\n"a\\nb" = 1', ":1 [rule 1]", 'unknown key "a b"'),
         ('{\n"rule": [{"always": {"statsu": 1}}]}', ":2 [rule 1] [always]", 'unknown key "statsu"'),
         ('{"rule": 1}', ":1", "Expected `array`"),
         ("rule = [1]", ":1", "Expected `object`"),
@@ -380,3 +383,42 @@ def test_the_schema_agrees_with_the_decoder(table: dict[str, Any], valid: bool) 
         assert not valid
     else:
         assert valid
+
+
+PIECES = [
+    "[",
+    "]",
+    "{",
+    "}",
+    '"',
+    "'",
+    '"""',
+    ",",
+    "=",
+    "\n",
+    "#",
+    "nan",
+    "-1",
+    "1e999",
+    "true",
+    '"\\n"',
+    "é",
+    "pace",
+    "9" * 30,
+]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_whatever_becomes_of_a_script_it_is_read_or_refused_in_one_line(data: st.DataObject) -> None:
+    text = data.draw(st.sampled_from([GOOD, CLAUSES, json.dumps(tomllib.loads(CLAUSES), indent=1)]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(text)))
+        end = start + data.draw(st.sampled_from([0, 1, 3, 20]))
+        text = text[:start] + data.draw(st.sampled_from(["", *PIECES])) + text[end:]
+    told = ""
+    try:
+        assert decode_rules(text, "sick", PROVIDERS)
+    except UsageError as error:
+        told = str(error)
+    assert re.fullmatch(r"(sick(:\d+)?( \[[a-z]+( \d+)?\])*: .*)?", told)

@@ -103,7 +103,7 @@ class _Mistake(Exception):  # noqa: N818 - the user's
         names = ["step" if part == "sequence" else part for part in self.place if isinstance(part, str)]
         numbers = [f" {part + 1}" for part in self.place if isinstance(part, int)]
         label = "".join(f" [{name}{number}]" for name, number in zip_longest(names, numbers, fillvalue=""))
-        return UsageError(f"{where}{line}{label}: {self}")
+        return UsageError(f"{where}{line}{label}: {' '.join(str(self).splitlines())}")
 
 
 def read_rules(path: Path, providers: Collection[str]) -> list[Rule]:
