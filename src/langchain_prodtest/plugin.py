@@ -20,6 +20,7 @@ from langchain_prodtest.verdict import (
     BLOCKS,
     FAKES,
     FOUND,
+    LATE,
     NETWORK,
     OPTIONS,
     PASSED,
@@ -27,6 +28,7 @@ from langchain_prodtest.verdict import (
     REPLAY,
     SOCKETS,
     begin,
+    late_connects,
     problems,
 )
 
@@ -47,7 +49,10 @@ __all__: list[str] = []
 # pytest's own import_plugin("socket") would warn about, or on old versions register, the stdlib's socket.
 STANDS_ON = {"socket": "pytest_socket", "syrupy": "syrupy"}
 
-EGRESS = "prodtest_egress"  # texts of refused calls on a report, and in the output of an xdist worker
+GOOD = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+# Texts of refused calls on a report, and in the output of an xdist worker; there, those of late calls too.
+EGRESS, LATE_CALLS = "prodtest_egress", "prodtest_late"
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -236,30 +241,39 @@ def pytest_runtest_makereport(
 def pytest_testnodedown(node: object) -> None:
     """Take over what an xdist worker saw outside of its tests."""
     config: pytest.Config = node.config  # type: ignore[attr-defined]
-    seen = getattr(node, "workeroutput", {}).get(EGRESS, [])
-    _refused(config).extend(text for text in seen if text not in _refused(config))
+    output = getattr(node, "workeroutput", {})
+    _refused(config).extend(text for text in output.get(EGRESS, []) if text not in _refused(config))
+    config.stash.setdefault(LATE, []).extend(output.get(LATE_CALLS, []))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run for calls that tried to leave outside of any test."""
+    """Fail the run for calls that tried to leave outside of any test, or came to a fake after its test."""
     config = session.config
     if NETWORK in config.stash:
         from langchain_prodtest.isolation.attempt import describe
 
         _refused(config).extend(describe(same, swallowed=False) for same in config.stash[NETWORK].take())
+        late_connects(config)
+    late = config.stash.get(LATE, [])
     if _is_worker(config):
-        config.workeroutput[EGRESS] = _refused(config)  # type: ignore[attr-defined]
-    elif _refused(config) and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        config.workeroutput.update({EGRESS: _refused(config), LATE_CALLS: late})  # type: ignore[attr-defined]
+    elif (_refused(config) or late) and session.exitstatus in (
+        pytest.ExitCode.OK,
+        pytest.ExitCode.NO_TESTS_COLLECTED,
+    ):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Show calls that tried to leave outside of any test."""
+    """Show calls that tried to leave outside of any test, and those to fakes whose test had ended."""
     refused = _refused(config)
     if refused:
         terminalreporter.section("ERROR: network calls outside of tests", red=True)
         terminalreporter.write_line("\n\n".join(refused))
+    if late := config.stash.get(LATE, []):
+        terminalreporter.section("ERROR: fakes called after their test", red=True)
+        terminalreporter.write_line("\n\n".join(late))
 
 
 @pytest.fixture

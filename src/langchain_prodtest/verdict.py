@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from langchain_prodtest.isolation.sockets import Sockets
     from langchain_prodtest.marker import Options
     from langchain_prodtest.replay import Replay
+    from langchain_prodtest.script import Request, Step
 
 __all__ = [
     "BLOCKS",
     "FAKES",
     "FOUND",
+    "LATE",
     "NETWORK",
     "OPTIONS",
     "PASSED",
@@ -28,6 +30,7 @@ __all__ = [
     "SEED",
     "SOCKETS",
     "begin",
+    "late_connects",
     "problems",
 ]
 
@@ -41,6 +44,8 @@ REFUSED = pytest.StashKey[list[str]]()  # on a test: texts of its refused calls;
 
 REPLAY: pytest.StashKey["Replay"] = pytest.StashKey()  # on the config: what is run now
 FOUND: pytest.StashKey[tuple["Path", "Replay"]] = pytest.StashKey()  # on a test: what it wrote when it failed
+ENDED: pytest.StashKey[dict[int, str]] = pytest.StashKey()  # on the config: whose fakes a port was
+LATE: pytest.StashKey[list[str]] = pytest.StashKey()  # on the config: calls to fakes of tests that had ended
 SEED = pytest.StashKey[int]()  # on a test of ProductionTests: what its nonces are made from
 
 
@@ -59,7 +64,40 @@ def begin(item: pytest.Item) -> None:
 
 def problems(item: pytest.Item) -> list[str]:
     """Return one text for each; what was refused stays on the test for its report."""
-    return [*_egress(item), *_local(item), *_scripts(item), *_secrets(item), *_blocks(item)]
+    found = [*_egress(item), *_local(item), *_scripts(item), *_secrets(item), *_blocks(item)]
+    for fake in item.stash.get(FAKES, []):
+        _end(fake, item)
+    return found
+
+
+def late_connects(config: pytest.Config) -> None:
+    """Note connections to the fake providers of tests that have ended, whose port nobody has taken since."""
+    local, ended = config.stash[NETWORK].local, config.stash.get(ENDED, {})
+    if not (late := local.keys() & ended.keys()):
+        return
+    from langchain_prodtest.isolation.attempt import describe_late
+
+    for port in config.stash[SOCKETS].unheard(late):
+        text = describe_late(ended[port], f"connect {local[port].target}", local[port])
+        config.stash.setdefault(LATE, []).append(text)
+
+
+def _end(fake: "ScriptedChat | FakeProviders", item: pytest.Item) -> None:
+    """Note whoever calls a fake from now on."""
+    from langchain_prodtest.isolation.attempt import describe_late, witness
+
+    late, script = item.config.stash.setdefault(LATE, []), fake.journal
+    if port := getattr(fake, "port", None):
+        item.config.stash.setdefault(ENDED, {})[port] = item.nodeid
+    answer = script.next
+
+    def answer_late(request: "Request") -> "Step | None":
+        network = item.config.stash[NETWORK]
+        attempt = witness("", None, "", network.when, network.root)
+        late.append(describe_late(item.nodeid, f"{request.provider} {request.operation}", attempt))
+        return answer(request)
+
+    vars(script)["next"] = answer_late
 
 
 def _egress(item: pytest.Item) -> list[str]:
@@ -82,6 +120,7 @@ def _local(item: pytest.Item) -> list[str]:
     """Warn of connections to what others run on this machine; texts where warnings are made errors."""
     if NETWORK not in item.config.stash:
         return []
+    late_connects(item.config)
     network = item.config.stash[NETWORK]
     connects, network.local = network.local, {}
     if not connects:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from langchain_prodtest.errors import unknown_name
 from langchain_prodtest.script import Call, Match, Request, Script, Step
@@ -52,6 +53,11 @@ class FakeProviders:
         if name.startswith("_") or name not in self._providers:
             raise AttributeError(unknown_name("provider", name, self.__dict__.get("_providers", {})))
         return self._providers[name]
+
+    @property
+    def port(self) -> int | None:
+        """The port that all of them listen on; None on a UNIX socket."""
+        return None if self.unix else urlsplit(next(iter(self._providers.values())).url).port
 
     def script(self, *steps: Step) -> None:
         """Answer the next requests to any provider with `steps`, one each, in this order."""

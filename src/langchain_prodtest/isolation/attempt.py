@@ -8,7 +8,7 @@ from pathlib import Path
 
 from langchain_prodtest.isolation.frames import lines_of, packages, users_line
 
-__all__ = ["Attempt", "describe", "describe_local", "describe_open", "witness"]
+__all__ = ["Attempt", "describe", "describe_late", "describe_local", "describe_open", "witness"]
 
 COMMAND = 160  # characters shown of a command line
 SHOWN = 4  # packages named in "through": the way from socket to caller, innermost first
@@ -96,6 +96,17 @@ def describe_local(attempt: Attempt) -> str:
         f"The test connected to {attempt.target}, where a process listens that this run did not start",
         f"  {attempt.when}{f', at {attempt.line}' if attempt.line else ''}",
         f"Start it in a fixture, or allow it: {allow}, or prodtest_allow_hosts in pytest's configuration.",
+    ]
+    return "\n".join(lines)
+
+
+def describe_late(test: str, what: str, attempt: Attempt) -> str:
+    """Return what to tell about a call, `what`, to a fake of a test that had ended."""
+    lines = [
+        f"A fake of {test} was called after that test had ended: {what}",
+        f'  from thread "{attempt.thread}"{_through(attempt)}',
+        f"  {attempt.when}{f', at {attempt.line}' if attempt.line else ''}",
+        "Let the test wait for what it starts (join threads, await tasks), and build its clients itself.",
     ]
     return "\n".join(lines)
 

@@ -1,6 +1,7 @@
 """What the kernel knows of a test's connections, whoever made them and by whatever library."""
 
 import os
+import sys
 from collections.abc import Iterable
 
 from langchain_prodtest.isolation.proc import Peer, connected, family, listening, owned_by
@@ -28,6 +29,11 @@ class Sockets:
         new = owned_by(os.getpid()) - self._seen
         self._seen |= new
         return [peer for peer in connected() if peer.inode in new] if new else []
+
+    def unheard(self, ports: Iterable[int]) -> list[int]:
+        """Return those of these ports that nobody listens on now; none where that cannot be seen."""
+        listeners = listening()
+        return [port for port in ports if port not in listeners] if sys.platform == "linux" else []
 
     def of_others(self, ports: Iterable[int]) -> list[int]:
         """Return those of these ports that a process outside of the run listens on now."""
