@@ -12,10 +12,7 @@ from urllib.parse import parse_qs
 
 from langchain_prodtest.errors import UsageError
 
-__all__ = ["HEADERS", "Keys", "Refusal", "real_owner"]
-
-HEADERS = frozenset({"authorization", "api-key", "x-api-key", "x-goog-api-key"})
-"""The headers in which providers look for a key."""
+__all__ = ["Keys", "Refusal", "real_owner"]
 
 _BEARER = ("authorization",)
 _PLACES = {

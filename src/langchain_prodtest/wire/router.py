@@ -12,7 +12,7 @@ from langchain_prodtest.script import Fault, Reply, Request, Script, Step
 from langchain_prodtest.wire.arrival import Arrival
 from langchain_prodtest.wire.codec import Codec, Head, Rejected
 from langchain_prodtest.wire.faults import faulty
-from langchain_prodtest.wire.keys import HEADERS, Keys, Refusal, real_owner
+from langchain_prodtest.wire.keys import Keys, Refusal, real_owner
 from langchain_prodtest.wire.providers import PROVIDERS
 from langchain_prodtest.wire.redaction import CREDENTIALS
 from langchain_prodtest.wire.replay import Replay, Replayed
@@ -58,14 +58,14 @@ class Router:
 
     def decide(self, arrival: Arrival) -> Decision:
         """Return what is answered; a mistake, also one in a callback of the Script, becomes a 500."""
-        credentials = _credentials(arrival.headers)
-        decision = self._decide(arrival, credentials)
+        readable, credentials = _read(arrival.headers)
+        decision = self._decide(arrival, readable, credentials)
         owner = real_owner(credentials, arrival.target.partition("?")[2])
         if not owner:
             return decision
         return decision._replace(request=msgspec.structs.replace(decision.request, real_key=owner))
 
-    def _decide(self, arrival: Arrival, credentials: Mapping[str, str]) -> Decision:
+    def _decide(self, arrival: Arrival, readable: dict[str, str], credentials: Mapping[str, str]) -> Decision:
         route, _, query = arrival.target.partition("?")
         mount, _, path = route.removeprefix("/").partition("/")
         known = mount in self.codecs
@@ -74,7 +74,7 @@ class Router:
             mount if known else "",
             arrival.method,
             f"/{path}",
-            _readable(arrival.headers),
+            readable,
             arrival.received,
             query,
         )
@@ -129,19 +129,16 @@ def _refused(codec: Codec, refusal: Refusal) -> Response:
     return scripted_error(codec, fault)
 
 
-def _credentials(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    named = ((_lower(name), value) for name, value in headers)
-    return {name: value.decode("latin-1") for name, value in named if name in HEADERS}
-
-
-def _readable(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return the headers as text; of those that carry credentials, only that they are there."""
+def _read(headers: list[tuple[bytes, bytes]]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the headers as text, of those that carry credentials only that they are there; and the keys."""
     readable: dict[str, str] = {}
+    credentials: dict[str, str] = {}
     for raw_name, raw_value in headers:
-        name = _lower(raw_name)
-        value = "present" if name in CREDENTIALS else raw_value.decode("latin-1")
+        name, value = _lower(raw_name), raw_value.decode("latin-1")
+        if name in CREDENTIALS:
+            credentials[name], value = value, "present"
         readable[name] = f"{readable[name]}, {value}" if name in readable else value
-    return readable
+    return readable, credentials
 
 
 @lru_cache(maxsize=1024)
