@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_prodtest.toxiproxy.collection import Collection
+from langchain_prodtest.toxiproxy.effect import Toxic
 from langchain_prodtest.toxiproxy.policy import Policy
-from langchain_prodtest.toxiproxy.toxics import Toxic
 from langchain_prodtest.toxiproxy.wanted import WantedProxy, read_toxic, read_update
 
 PIECE = bytes(range(251)) * 8

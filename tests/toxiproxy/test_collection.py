@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from langchain_prodtest.errors import ToxiproxyError
-from langchain_prodtest.toxiproxy import barrier, proxy
+from langchain_prodtest.toxiproxy import barrier, listen
 from langchain_prodtest.toxiproxy.collection import Collection
+from langchain_prodtest.toxiproxy.effect import Toxic
 from langchain_prodtest.toxiproxy.policy import Policy
-from langchain_prodtest.toxiproxy.toxics import Toxic
 from langchain_prodtest.toxiproxy.wanted import WantedProxy
 
 WANTED = {"name": "p", "upstream": "127.0.0.1:9", "listen": "127.0.0.1:0"}
@@ -45,7 +45,7 @@ async def test_barrier_without_descriptors_leaves_no_toxic_and_lets_clients_in(
 @pytest.mark.asyncio
 async def test_listener_without_descriptors_is_a_listen_error(monkeypatch: pytest.MonkeyPatch) -> None:
     proxies = Collection(Policy("1"))
-    monkeypatch.setattr(proxy, "socket", NoDescriptors())
+    monkeypatch.setattr(listen, "socket", NoDescriptors())
     with pytest.raises(ToxiproxyError, match="too many open files") as caught:
         proxies.create(WantedProxy(WANTED))
     assert (caught.value.status, proxies.all()) == (500, [])

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+from langchain_prodtest.toxiproxy.effect import Chunk, Toxic
 from langchain_prodtest.toxiproxy.link import Link
-from langchain_prodtest.toxiproxy.toxics import TOXICS, Chunk, Toxic
+from langchain_prodtest.toxiproxy.toxics import TOXICS
 
 SIZE = 4_000_000
 LARGEST_READ = 64 * 1024

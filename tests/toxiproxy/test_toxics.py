@@ -12,7 +12,8 @@ import pytest
 
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.client import Proxy
-from langchain_prodtest.toxiproxy.toxics import Chunk, PacketLoss, Toxic
+from langchain_prodtest.toxiproxy.effect import Chunk, Toxic
+from langchain_prodtest.toxiproxy.toxics import PacketLoss
 
 
 @pytest.fixture

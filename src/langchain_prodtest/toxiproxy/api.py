@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.collection import Collection
+from langchain_prodtest.toxiproxy.effect import Toxic
 from langchain_prodtest.toxiproxy.message import Answer, Request, answer_json, decode, read_lease
 from langchain_prodtest.toxiproxy.metrics import show_proxies, show_runtime
 from langchain_prodtest.toxiproxy.own import own_handlers
 from langchain_prodtest.toxiproxy.proxy import Proxy, show_toxic
 from langchain_prodtest.toxiproxy.routes import Handler, Routes
-from langchain_prodtest.toxiproxy.toxics import Toxic
 from langchain_prodtest.toxiproxy.wanted import WantedProxy, read_toxic, read_update
 
 __all__ = ["Api"]

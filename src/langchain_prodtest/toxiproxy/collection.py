@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.events import Events
+from langchain_prodtest.toxiproxy.listen import resolve, resolve_new
 from langchain_prodtest.toxiproxy.policy import Policy
-from langchain_prodtest.toxiproxy.proxy import Proxy, resolve, resolve_new
+from langchain_prodtest.toxiproxy.proxy import Proxy
 from langchain_prodtest.toxiproxy.wanted import WantedProxy
 
 __all__ = ["Collection"]

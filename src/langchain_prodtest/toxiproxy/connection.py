@@ -9,10 +9,11 @@ from typing import Any
 
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.address import UNIX, Allowed, hosts_of, split_address
+from langchain_prodtest.toxiproxy.effect import Effect, End, Toxic
 from langchain_prodtest.toxiproxy.events import Events
 from langchain_prodtest.toxiproxy.link import Counts, Link
 from langchain_prodtest.toxiproxy.policy import Policy
-from langchain_prodtest.toxiproxy.toxics import TOXICS, Effect, End, Toxic
+from langchain_prodtest.toxiproxy.toxics import TOXICS
 
 __all__ = ["Connection"]
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from langchain_prodtest.toxiproxy.toxics import CHUNK, Chunk, Effect, End
+from langchain_prodtest.toxiproxy.effect import CHUNK, Chunk, Effect, End
 
 __all__ = ["Counts", "Link"]
 

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.collection import Collection
+from langchain_prodtest.toxiproxy.effect import Toxic
 from langchain_prodtest.toxiproxy.message import (
     Answer,
     Request,
@@ -19,7 +20,6 @@ from langchain_prodtest.toxiproxy.message import (
 )
 from langchain_prodtest.toxiproxy.proxy import Proxy, show_toxic
 from langchain_prodtest.toxiproxy.routes import Handler
-from langchain_prodtest.toxiproxy.toxics import Toxic
 from langchain_prodtest.toxiproxy.wanted import WantedProxy, read_plan, read_toxic
 
 __all__ = ["own_handlers"]

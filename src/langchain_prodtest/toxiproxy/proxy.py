@@ -3,23 +3,22 @@
 import asyncio
 import contextlib
 import errno
-import os
 import socket
 from dataclasses import replace
 from typing import Any
 
 from langchain_prodtest.errors import ToxiproxyError
-from langchain_prodtest.toxiproxy.address import NoAddressError, hosts_of, join_address, split_address
 from langchain_prodtest.toxiproxy.barrier import Barrier
 from langchain_prodtest.toxiproxy.connection import Connection
+from langchain_prodtest.toxiproxy.effect import Toxic
 from langchain_prodtest.toxiproxy.events import Events
 from langchain_prodtest.toxiproxy.link import Counts
+from langchain_prodtest.toxiproxy.listen import BACKLOG, bind, listen_error, listen_on, resolve
 from langchain_prodtest.toxiproxy.policy import Policy
-from langchain_prodtest.toxiproxy.toxics import Connect, Toxic
+from langchain_prodtest.toxiproxy.toxics import Connect
 
-__all__ = ["Proxy", "resolve", "resolve_new", "show_toxic"]
+__all__ = ["Proxy", "show_toxic"]
 
-_BACKLOG = 1024
 _RETRY = 0.2
 
 
@@ -49,12 +48,12 @@ class Proxy:
         if self.enabled:
             return
         if self._socket is None:
-            self._socket, self.listen = _bind(self.listen, self._policy)
+            self._socket, self.listen = bind(self.listen, self._policy)
         try:
-            _listen(self._socket)
+            listen_on(self._socket)
         except OSError as error:
             self._release()
-            raise _listen_error(self.listen, error) from None
+            raise listen_error(self.listen, error) from None
         asyncio.get_running_loop().add_reader(self._socket, self._accept)
         self.enabled = True
         self._mind_barrier()
@@ -77,7 +76,7 @@ class Proxy:
         asyncio.get_running_loop().remove_reader(self._socket)
         self._release()
         with contextlib.suppress(ToxiproxyError):
-            self._socket, _ = _bind(self.listen, self._policy)
+            self._socket, _ = bind(self.listen, self._policy)
             # Others that allow reuse could bind the port too; while it is held it must be ours alone.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
@@ -93,15 +92,15 @@ class Proxy:
         if wanted:
             self._refuse()
         elif wanted == 0:
-            _listen(self._socket)
+            listen_on(self._socket)
             try:
                 self._barrier = Barrier(self._socket)
             except OSError:
-                _listen(self._socket)
+                listen_on(self._socket)
                 raise
             loop.remove_reader(self._socket)
         else:
-            _listen(self._socket)
+            listen_on(self._socket)
             loop.add_reader(self._socket, self._accept)
             self._accept()
             self._barrier = None
@@ -125,7 +124,7 @@ class Proxy:
         if not self.is_at(listen, upstream):
             bound: tuple[socket.socket | None, str] = (None, listen)
             if enabled and not self._policy.strict and not self.is_at(listen, self.upstream):
-                bound = _bind(listen, self._policy)
+                bound = bind(listen, self._policy)
             self.stop()
             self._release()
             self._socket, self.listen = bound
@@ -235,7 +234,7 @@ class Proxy:
 
     def _accept(self) -> None:
         assert self._socket is not None
-        for _ in range(_BACKLOG):
+        for _ in range(BACKLOG):
             try:
                 client, address = self._socket.accept()
             except OSError as error:
@@ -314,48 +313,3 @@ def show_toxic(toxic: Toxic) -> dict[str, Any]:
         "stream": toxic.stream,
         "toxicity": whole,
     }
-
-
-def resolve(listen: str, policy: Policy) -> str:
-    """Return an address to listen on as it is shown; ToxiproxyError for none, or one that is not allowed."""
-    try:
-        host, port = split_address(listen or ":0", policy.allowed)
-    except NoAddressError as error:
-        raise NoAddressError(str(error), 500 if policy.strict else 400) from None
-    ips = hosts_of(host)
-    if not ips:
-        raise ToxiproxyError(f'"{host}" is no IP address: a listener needs one', 400)
-    return join_address(ips[0], port)
-
-
-def resolve_new(listen: str, policy: Policy) -> tuple[str, int]:
-    """Return host and port of a listener that is to come; ToxiproxyError as `resolve`, in other words."""
-    try:
-        return split_address(resolve(listen, policy), policy.allowed)
-    except NoAddressError as error:
-        raise ToxiproxyError(f"listen tcp: {error}", error.status) from None
-
-
-def _bind(listen: str, policy: Policy) -> tuple[socket.socket, str]:
-    host, port = resolve_new(listen, policy)
-    with contextlib.ExitStack() as stack:
-        try:
-            sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-            stack.callback(sock.close)
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((host, port))
-        except OSError as error:
-            raise _listen_error(join_address(host, port), error) from None
-        stack.pop_all()
-        return sock, join_address(host, sock.getsockname()[1])
-
-
-def _listen(sock: socket.socket) -> None:
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.listen(_BACKLOG)
-
-
-def _listen_error(address: str, error: OSError) -> ToxiproxyError:
-    reason = os.strerror(error.errno or 0).lower()
-    return ToxiproxyError(f"listen tcp {address}: bind: {reason}", 500)

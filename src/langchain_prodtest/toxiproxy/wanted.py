@@ -7,10 +7,11 @@ from typing import Any
 from langchain_prodtest.errors import ToxiproxyError
 from langchain_prodtest.toxiproxy.address import UNIX, Allowed, NoAddressError, split_address
 from langchain_prodtest.toxiproxy.attributes import COUNT, TIME, Number, check_ranges, read_attributes
+from langchain_prodtest.toxiproxy.effect import Plan, Toxic
 from langchain_prodtest.toxiproxy.message import fields, read_toxicity, text, typed
 from langchain_prodtest.toxiproxy.policy import Policy
 from langchain_prodtest.toxiproxy.proxy import Proxy
-from langchain_prodtest.toxiproxy.toxics import TOXICS, Connect, Plan, Toxic
+from langchain_prodtest.toxiproxy.toxics import TOXICS, Connect
 
 __all__ = ["WantedProxy", "read_plan", "read_toxic", "read_update"]
 
