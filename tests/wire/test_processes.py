@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from operator import gt
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,26 @@ def test_a_large_request_is_handed_over_whole(served: Served) -> None:
     assert served.ask(text, scope="large").status_code == 200
     (call,) = served.calls(scope="large")
     assert call["messages"][0]["content"] == text
+
+
+def test_handed_connections_leave_no_file_open(served: Served) -> None:
+    """Also where the client has left before, or sends what is no request."""
+
+    def files() -> list[int]:
+        return [len([*Path(f"/proc/{pid}/fd").iterdir()]) for pid in (served.process.pid, *served.workers)]
+
+    served.ask(scope="files")
+    host, port = served.base.removeprefix("http://").split(":")
+    served.control("GET", "metrics")
+    before = files()
+    for number in range(30):
+        served.ask(scope="files")
+        with socket.create_connection((host, int(port)), timeout=30) as client:
+            client.sendall(b"GET /_prodtest/calls HTTP/1.1\r\n\r\n" if number % 2 else b"\x00junk\r\n\r\n")
+    end = time.monotonic() + 60
+    while any(map(gt, files(), before)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not any(map(gt, files(), before))
 
 
 def test_many_clients_at_once_get_the_answer_to_their_own_nonce(served: Served) -> None:
