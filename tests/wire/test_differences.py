@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from langchain_prodtest.wire.differences import differences
@@ -37,6 +37,7 @@ def test_each_place_is_told_once(recorded: Any, asked: Any, said: list[str]) -> 
     assert [*differences(recorded, asked, "body")] == said
 
 
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(JSON, JSON)
 def test_there_is_none_just_between_equals(one: Any, other: Any) -> None:
     same = msgspec.json.encode(one, order="deterministic") == msgspec.json.encode(

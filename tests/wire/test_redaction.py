@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from langchain_prodtest.wire.redaction import MARK, Redaction, keys_in
@@ -125,6 +125,7 @@ def test_the_key_that_the_client_sent_is_cut_out_wherever_it_shows_up() -> None:
     assert Redaction(keys_in(sent)).text("any my.own(gateway)key+0123 text") == f"any {MARK} text"
 
 
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 60), max_size=4), st.sampled_from(KEYS))
 def test_pieces_are_cleaned_wherever_they_were_cut(cuts: list[int], key: str) -> None:
     """As many pieces; joined they are what the whole would be."""
@@ -145,6 +146,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(JSON)
 def test_what_was_cleaned_is_clean(value: object) -> None:
     """So a request has the same meaning as its recording, whichever of both was cleaned."""
