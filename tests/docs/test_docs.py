@@ -43,9 +43,16 @@ def test_the_tutorial_works_when_pasted(tmp_path: Path) -> None:
                 "Within 30 days.",
                 "[no-nonce] w00 w01 w02 w03 w04",
                 "exit code 0",
+                "exit code 1",
                 "anthropic attempt 1 status 529 closed by server",
                 "anthropic attempt 2 status 200 closed by server",
                 "anthropic attempt 1 status 200 closed by fault",
+                "anthropic attempt 1 status 529 closed by server",
+                "anthropic attempt 2 status 529 closed by server",
+                "anthropic attempt 3 status 529 closed by server",
+                "6 requests for 3 model calls; 3 for the worst",
+                "{'path': '/data/tenant42/'} invalid: []",
+                "{'path': '/data/tenant42/tmp', 'recursive': False} invalid: []",
             ],
         ),
         (
@@ -72,7 +79,18 @@ def test_a_page_on_served_fakes_works_when_pasted(tmp_path: Path, page: str, say
     """All shell blocks, in one shell that has no network and takes all it started with it when it ends."""
     blocks = re.findall(r"^```bash\n(.*?)^```", (ROOT / "docs" / page).read_text("utf-8"), re.M | re.S)
     assert blocks
-    isolated = ["unshare", "--net", "--pid", "--fork", "--kill-child", "bash", "-euo", "pipefail", "-c"]
+    isolated = [
+        "unshare",
+        "--net",
+        "--pid",
+        "--mount-proc",
+        "--fork",
+        "--kill-child",
+        "bash",
+        "-euo",
+        "pipefail",
+        "-c",
+    ]
     env = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         [*isolated, "\n".join(["ip link set lo up", *blocks])],
