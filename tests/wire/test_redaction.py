@@ -58,6 +58,8 @@ def test_what_has_the_form_of_a_key_is_cut_out(key: str, place: str) -> None:
     [
         ("Authorization: Bearer abcdefgh12345678", f"Authorization: Bearer {MARK}"),
         ('{"authorization": "bearer abcdefgh12345678"}', f'{{"authorization": "{MARK}"}}'),
+        ('{"aws_secret_access_key": "short"}', f'{{"aws_secret_access_key": "{MARK}"}}'),
+        ('{"OPENAI_API_KEY": "short"}', f'{{"OPENAI_API_KEY": "{MARK}"}}'),
         ('{"api_key":"short"}', f'{{"api_key":"{MARK}"}}'),
         ('{\\"api_key\\": \\"short\\"}', f'{{\\"api_key\\": \\"{MARK}\\"}}'),
         ("/v1/models?key=any&alt=sse", f"/v1/models?key={MARK}&alt=sse"),

@@ -22,8 +22,8 @@ CREDENTIALS = frozenset(
 
 _ACCOUNT = frozenset({"openai-organization", "openai-project", "anthropic-organization-id"})
 _FIELD = (
-    r"(?:x[-_])?(?:goog[-_])?api[-_]?key|authorization(?:[-_]token)?|(?:access|refresh|auth|session)[-_]?token"
-    r"|client[-_]?secret|secret(?:[-_]?access)?[-_]?key|secret|password|private[-_]?key"
+    r"(?:[\w-]{1,40}[-_])?(?:api|secret(?:[-_]?access)?)[-_]?key|authorization(?:[-_]token)?"
+    r"|(?:access|refresh|auth|session)[-_]?token|client[-_]?secret|secret|password|private[-_]?key"
 )
 _FORMS = (
     r"sk-[\w-]{16,}",  # OpenAI, Anthropic, OpenRouter, DeepSeek
