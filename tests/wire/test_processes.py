@@ -34,16 +34,17 @@ class Served:
 
     def __init__(self, process: subprocess.Popen[str], base: str) -> None:
         self.process, self.base = process, base
+        self.client = httpx.Client(timeout=30, verify=False)  # of plain HTTP; certificates take their time
         self.workers = [int(number) for number in _children(process.pid)]
 
     def ask(self, text: str = "hi", mount: str = "openai", scope: str = "", **fields: Any) -> httpx.Response:
         body = {"model": "m", "messages": [{"role": "user", "content": text}], **fields}
         headers = {"authorization": f"Bearer sk-fake@{scope}" if scope else "Bearer sk-fake"}
-        return httpx.post(f"{self.base}/{mount}/v1/chat/completions", json=body, headers=headers, timeout=30)
+        return self.client.post(f"{self.base}/{mount}/v1/chat/completions", json=body, headers=headers)
 
     def control(self, method: str, path: str, scope: str = "", **options: Any) -> httpx.Response:
         headers = {"x-prodtest-scope": scope} if scope else {}
-        return httpx.request(method, f"{self.base}/_prodtest/{path}", headers=headers, timeout=30, **options)
+        return self.client.request(method, f"{self.base}/_prodtest/{path}", headers=headers, **options)
 
     def calls(self, path: str = "calls", scope: str = "") -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.control("GET", path, scope).text.splitlines()]
@@ -65,7 +66,9 @@ def serving(*options: str, **env: str) -> Iterator[Served]:
     ) as process:
         try:
             assert process.stdout is not None
-            yield Served(process, process.stdout.readline().split()[1].removesuffix("/openai/v1"))
+            served = Served(process, process.stdout.readline().split()[1].removesuffix("/openai/v1"))
+            with served.client:
+                yield served
         finally:
             process.terminate()
             process.communicate(timeout=60)
@@ -203,7 +206,7 @@ def test_a_key_is_asked_for_by_each_process() -> None:
         url = f"{served.base}/openai/v1/chat/completions"
         for key, status in (("sk-the-only-key", 200), ("sk-another-key", 401)):
             headers = {"authorization": f"Bearer {key}"}
-            answers = [httpx.post(url, json=body, headers=headers, timeout=30) for _ in range(MANY)]
+            answers = [served.client.post(url, json=body, headers=headers) for _ in range(MANY)]
             assert {answer.status_code for answer in answers} == {status}
 
 
