@@ -81,3 +81,10 @@ def test_whatever_the_json_every_value_has_a_place(table: dict[str, Any]) -> Non
 @pytest.mark.parametrize("text", ["", "\n", "{}", "# nothing", "a = 1"])
 def test_small_texts_have_few_places(text: str) -> None:
     assert len(places(text)) <= 1
+
+
+def test_a_long_text_takes_no_longer_than_its_length() -> None:
+    """A hundred thousand lines; a pass over all before it for each of them would take minutes."""
+    rules = 25_000
+    found = places("[[rule]]\n[rule.always]\ntext = 'a'\n\n" * rules)
+    assert found["rule", rules - 1, "always", "text"] == 4 * rules - 1

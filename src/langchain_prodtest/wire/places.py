@@ -27,11 +27,12 @@ def places(text: str) -> dict[Place, int]:
 class _Places:
     def __init__(self, text: str) -> None:
         self.lines: dict[Place, int] = {}
-        self._tokens = [
-            (found[0], 1 + text.count("\n", 0, found.start()))
-            for found in _TOKEN.finditer(text)
-            if not found[0].startswith("#")
-        ]
+        self._tokens: list[tuple[str, int]] = []  # with their lines
+        line, at = 1, 0
+        for found in _TOKEN.finditer(text):
+            line, at = line + text.count("\n", at, found.start()), found.start()
+            if not found[0].startswith("#"):
+                self._tokens.append((found[0], line))
         self._at = 0
         self._counts: dict[Place, int] = {}  # of the tables in each array of tables
         if text.lstrip().startswith("{"):
