@@ -34,6 +34,7 @@ DEFECT = Defect(
         "chat.success": "requests that waited too long meet the deadline or the client's patience",
         "chat.e2e.p95": "everything waits for the blocked loop",
         "chat.gap.p95": "streams stand still while the loop is blocked",
+        "chat.streamed": "tokens pile up while the loop is blocked, and come together",
         "timeout.total": "a deadline cannot fire while the loop is blocked",
         "drain.sigterm": "the backlog outlives the grace period",
         "recovery.rto": "the backlog outlives the fault",
