@@ -28,7 +28,8 @@ bench: .venv/ready
 
 # LangChain's own standard tests against the fake providers, in an environment of their own.
 standard: .venv-standard/ready
-	.venv-standard/bin/python -m pytest tests/standard $(ARGS)
+	.venv-standard/bin/python -m pytest tests/standard --junitxml=.venv-standard/results.xml $(ARGS)
+	.venv-standard/bin/python -m tests.standard.table .venv-standard/results.xml
 
 .venv-standard/ready: .venv/ready
 	UV_PROJECT_ENVIRONMENT=.venv-standard $(UV) sync --quiet --frozen --group standard

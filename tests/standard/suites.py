@@ -1,5 +1,7 @@
 """LangChain's standard suites, led to a fake provider by the environment alone."""
 
+from pathlib import PurePosixPath
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -28,13 +30,31 @@ class _Led:
         monkeypatch.setenv(self.key, "sk-fake")
 
 
+_FILES = {
+    ".png": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU"
+    b"\x00\x00\x00\nIDATx\x9cc`\x00\x00\x00\x02\x00\x01H\xaf\xa4q\x00\x00\x00\x00IEND\xaeB`\x82",
+    ".pdf": b"%PDF-1.4\n%%EOF\n",
+    ".wav": b"RIFF$\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00@\x1f\x00\x00@\x1f\x00\x00"
+    b"\x01\x00\x08\x00data\x00\x00\x00\x00",
+}
+
+
+def _file(url: str, **_: Any) -> SimpleNamespace:
+    return SimpleNamespace(content=_FILES[PurePosixPath(url).suffix])
+
+
 class ChatSuite(_Led, ChatModelIntegrationTests):  # type: ignore[misc]
-    """The tests of a chat model, without those that fetch pictures and documents from the internet."""
+    """The tests of a chat model. The pictures and documents that they fetch are small ones from here."""
 
     client: ClassVar[type[BaseChatModel]]
     params: ClassVar[dict[str, Any]]
 
     supports_json_mode = True
+
+    @pytest.fixture(autouse=True)
+    def _files_from_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "none")
+        monkeypatch.setattr("langchain_tests.integration_tests.chat_models.httpx", SimpleNamespace(get=_file))
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:

@@ -21,6 +21,8 @@ class TestChat(ChatSuite):
     params: ClassVar = {"model": "claude-prodtest"}
 
     supports_anthropic_inputs = True
+    supports_image_inputs = supports_image_urls = True
+    supports_pdf_inputs = supports_image_tool_message = supports_pdf_tool_message = True
     supported_usage_metadata_details: ClassVar = {"invoke": _DETAILS, "stream": _DETAILS}
 
     def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:

@@ -9,6 +9,7 @@ from tests.standard.suites import ChatSuite, EmbeddingsSuite
 
 pytestmark = [  # the client's own
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),
+    pytest.mark.filterwarnings("ignore:OpenAI may require a filename"),
     pytest.mark.filterwarnings("ignore:Received a Pydantic BaseModel V1 schema"),
 ]
 
@@ -24,10 +25,16 @@ class TestChat(_Azure, ChatSuite):
     client = AzureChatOpenAI
     params: ClassVar = DEPLOYMENT
 
+    supports_image_inputs = supports_image_urls = True
+    supports_pdf_inputs = supports_audio_inputs = True
+
 
 class TestResponses(_Azure, ChatSuite):
     client = AzureChatOpenAI
     params: ClassVar = {**DEPLOYMENT, "use_responses_api": True}
+
+    supports_image_inputs = supports_image_urls = True
+    supports_pdf_inputs = supports_image_tool_message = supports_pdf_tool_message = True
 
 
 class TestEmbeddings(_Azure, EmbeddingsSuite):

@@ -7,6 +7,7 @@ from langchain_aws import BedrockEmbeddings, ChatBedrock, ChatBedrockConverse
 
 from tests.standard.suites import ChatSuite, EmbeddingsSuite
 
+pytestmark = pytest.mark.filterwarnings("ignore:Bedrock Converse may require a filename")  # the client's own
 _Details = dict[Literal["invoke", "stream"], list[Any]]
 
 
@@ -48,6 +49,7 @@ class _Chat(_Bedrock, ChatSuite):
 
 class TestConverse(_Chat):
     client = ChatBedrockConverse
+    supports_image_inputs = supports_pdf_inputs = supports_image_tool_message = True
     supports_json_mode = False
     detailed: ClassVar = [*_Chat.cached, "reasoning_output"]
     supported_usage_metadata_details: ClassVar[_Details] = {"invoke": detailed, "stream": detailed}
@@ -58,6 +60,7 @@ class TestConverse(_Chat):
 
 class TestInvokedClaude(_Chat):
     client = ChatBedrock
+    supports_image_inputs = supports_image_tool_message = True
 
 
 class TestTitanEmbeddings(_Bedrock, EmbeddingsSuite):

@@ -33,6 +33,7 @@ class _Cohere:
 class TestChat(_Cohere, Failing, ChatSuite):
     client = ChatCohere
     params: ClassVar = {"model": "command-a-03-2025"}
+    supports_image_inputs = supports_image_urls = True
     fails: ClassVar = {
         **dict.fromkeys(
             [f"test_{call}_with_model_override" for call in ("invoke", "ainvoke", "stream", "astream")],

@@ -24,6 +24,7 @@ class TestFireworks(ChatSuite):
     url, key = "FIREWORKS_API_BASE", "FIREWORKS_API_KEY"
     client = ChatFireworks
     params: ClassVar = {"model": "accounts/fireworks/models/kimi-k2"}
+    supports_image_inputs = supports_image_urls = True
     supports_model_override = False  # the client reports its own model, whichever answered
 
 
@@ -35,6 +36,7 @@ class _Together:
 class TestTogether(_Together, ChatSuite):
     client = ChatTogether
     params: ClassVar = {"model": "openai/gpt-oss-20b"}
+    supports_image_inputs = supports_image_urls = True
 
 
 class TestTogetherEmbeddings(_Together, EmbeddingsSuite):
@@ -54,6 +56,7 @@ class TestXAI(ChatSuite):
     url, key = "XAI_API_BASE", "XAI_API_KEY"
     client = ChatXAI
     params: ClassVar = {"model": "grok-4"}
+    supports_image_inputs = supports_image_urls = True
 
 
 class TestOpenRouter(ChatSuite):
@@ -61,6 +64,8 @@ class TestOpenRouter(ChatSuite):
     url, key = "OPENROUTER_API_BASE", "OPENROUTER_API_KEY"
     client = ChatOpenRouter
     params: ClassVar = {"model": "openai/gpt-4o"}
+    supports_image_inputs = supports_image_urls = True
+    supports_pdf_inputs = True
     supports_json_mode = False
 
 
@@ -80,6 +85,7 @@ _OTHER_SCHEMA = "ChatNVIDIA notes a schema other than the one that LangChain mak
 class TestNVIDIA(_NVIDIA, Failing, ChatSuite):
     client = ChatNVIDIA
     params: ClassVar = {"model": "meta/llama-3.3-70b-instruct"}
+    supports_image_inputs = supports_image_urls = True
     supports_model_override = False  # the client reports its own model, whichever answered
     supports_json_mode = False
     fails: ClassVar = {

@@ -12,6 +12,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientS
 
 
 class _Gemini(Failing):
+    supports_image_inputs = supports_pdf_inputs = supports_audio_inputs = True
+    supports_image_tool_message = supports_pdf_tool_message = True
     provider = "gemini"
     url, key = "GOOGLE_GEMINI_BASE_URL", "GOOGLE_API_KEY"
     fails: ClassVar = dict.fromkeys(

@@ -12,4 +12,5 @@ class TestChat(ChatSuite):
     url, key = "GROQ_API_BASE", "GROQ_API_KEY"
     client = ChatGroq
     params: ClassVar = {"model": "llama-3.3-70b-versatile"}
+    supports_image_inputs = supports_image_urls = True
     supports_model_override = False  # the client reports its own model, whichever answered

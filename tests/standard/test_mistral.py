@@ -19,6 +19,7 @@ class _Mistral:
 class TestChat(_Mistral, Failing, ChatSuite):
     client = ChatMistralAI
     params: ClassVar = {"model": "mistral-large-latest"}
+    supports_image_inputs = supports_image_urls = True
     fails: ClassVar = dict.fromkeys(
         ["test_invoke_with_model_override", "test_ainvoke_with_model_override"],
         "The client names its own model in an answer, not the one that answered.",

@@ -15,6 +15,7 @@ class _Ollama:
 class TestChat(_Ollama, ChatSuite):
     client = ChatOllama
     params: ClassVar = {"model": "llama3.1"}
+    supports_image_inputs = True
 
 
 class TestEmbeddings(_Ollama, EmbeddingsSuite):
