@@ -46,6 +46,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     `attempt` counts from 1: from the client's own retry mark (`attempt_source` "header"), or, where the
     client sends none, the how-manieth request with this digest it is ("digest"). `real_key` says whose real
     keys look like the one that was sent, if anybody's do; the key itself is kept nowhere.
+    `hint` names, for a route that the provider does not have, the nearest one.
     """
 
     provider: str
@@ -62,6 +63,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     attempt_source: Literal["header", "digest"] = "digest"
     received: float = 0.0
     real_key: str = ""
+    hint: str = ""
 
 
 ClosedBy = Literal["", "server", "client", "fault"]

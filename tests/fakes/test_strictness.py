@@ -52,6 +52,13 @@ def test_an_unexpected_call_is_told_with_what_was_asked() -> None:
     ]
 
 
+def test_a_call_of_a_route_that_does_not_exist_is_told_with_the_nearest() -> None:
+    script = Script()
+    hint = "no route POST /v1/message; the nearest is POST /v1/messages"
+    script.record(Call(id=0, provider="anthropic", operation="", hint=hint, unexpected=True))
+    assert f"  - anthropic has {hint}" in unexpected_text(script.unexpected, script).splitlines()
+
+
 def test_a_script_that_was_followed_gives_no_complaint() -> None:
     assert complaints(Script(), [], passed=True) == []
 

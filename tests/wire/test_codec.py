@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from langchain_prodtest.errors import ScriptError
 from langchain_prodtest.script import Fault, Reply, Request, ToolCall, Usage
 from langchain_prodtest.steps import What
-from langchain_prodtest.wire.codec import Codec, Event, Head, cut_arguments
+from langchain_prodtest.wire.codec import Codec, Event, Head, Rejected, cut_arguments, nearest_route
 from langchain_prodtest.wire.faults import faulty
 from langchain_prodtest.wire.providers import PROVIDERS
 from langchain_prodtest.wire.response import refuse
@@ -145,6 +145,51 @@ def test_an_error_event_is_framed_as_the_stream_is(name: str) -> None:
     request, codec = stream(name)
     event = codec.error_event(500, "it broke", request, 3)
     assert "it broke" in told(event).values()
+
+
+def status(codec: Codec, head: Head) -> int:
+    try:
+        codec.decode(head, b'{"model": "m"}')
+    except Rejected as rejected:
+        return rejected.status
+    return 200
+
+
+@pytest.mark.parametrize("name", sorted(PROVIDERS))
+def test_every_route_that_is_named_exists(name: str) -> None:
+    for route in PROVIDERS[name].routes:
+        method, _, target = route.replace("{", "").replace("}", "").partition(" ")
+        path, _, query = target.partition("?")
+        assert status(PROVIDERS[name], Head(name, method, path, {}, 1.5, query)) in (200, 400, 422)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "nearest"),
+    [
+        ("openai", "POST /v1/chat/completion", "POST /v1/chat/completions"),
+        ("openai", "GET /v1/embeddings", "POST /v1/embeddings"),
+        ("azure", "POST /openai/deployments/m/embed", "POST /openai/deployments/{deployment}/embeddings?api"),
+        (
+            "azure",
+            "POST /openai/deployments/m/chat/completions",
+            "POST /openai/deployments/{deployment}/chat",
+        ),
+        ("anthropic", "POST /v1/message", "POST /v1/messages"),
+        ("ollama", "POST /chat", "POST /api/chat"),
+        ("bedrock", "POST /model/m/converse_stream", "POST /model/{model}/converse-stream"),
+        ("gemini", "POST /v1beta/models/m:generate", "POST /v1beta/models/{model}:generateContent"),
+        ("cohere", "POST /v1/chat", "POST /v2/chat"),
+        ("xai", "POST /v1/embeddings", "POST /v1/"),
+    ],
+)
+def test_the_nearest_route_is_told(name: str, asked: str, nearest: str) -> None:
+    method, path = asked.split()
+    hint = nearest_route(Head(name, method, path, {}, 1.5), PROVIDERS[name])
+    assert hint.startswith(f"no route {asked}; the nearest is {nearest}")
+
+
+def test_a_route_that_exists_has_no_nearest() -> None:
+    assert nearest_route(Head("ollama", "POST", "/api/generate", {}, 1.5), PROVIDERS["ollama"]) == ""
 
 
 @pytest.mark.parametrize("name", sorted(PROVIDERS))

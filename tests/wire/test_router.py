@@ -94,6 +94,14 @@ def test_a_list_of_models_asks_no_script() -> None:
     assert len(script.leftover) == 1
 
 
+def test_an_unknown_route_is_unexpected_and_has_a_hint() -> None:
+    decision = decide(Arrival("POST", "/openai/v1/chat/completion?a=b", [], b"{}", 5.0))
+    assert (decision.response.status, decision.unexpected) == (404, True)
+    hint = "no route POST /v1/chat/completion; the nearest is POST /v1/chat/completions"
+    assert decision.request.hint == hint
+    assert decide(Arrival("POST", "/openai/v1/chat/completions", [], b"{}", 5.0)).request.hint == ""
+
+
 def test_attempts_without_a_retry_mark_are_counted_by_digest() -> None:
     router = Router(Script(), TWO)
     attempts = [router.decide(CHAT).request.attempt for _ in range(3)]

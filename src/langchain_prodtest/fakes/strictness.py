@@ -62,7 +62,9 @@ def unexpected_text(calls: Sequence[Request], script: Script) -> str:
 
 
 def _call(call: Request) -> str:
-    """Return a call in one phrase: provider, operation, model, attempt."""
+    """Return a call in one phrase: provider, operation, model, attempt; or that there is no such route."""
+    if call.hint:
+        return f"{call.provider} has {call.hint}"
     model = f", model {call.model!r}" if call.model else ""
     return f"{call.provider} {call.operation}{model} (attempt {call.attempt})"
 

@@ -51,6 +51,7 @@ class Anthropic:
     """Codec of Anthropic's messages. Keys are accepted as `x-api-key` and as bearer token."""
 
     base = ""
+    routes = tuple(f"POST {route}" for route in _ROUTES)
     unscripted = frozenset({"count_tokens"})
     stream_type = "text/event-stream; charset=utf-8"
     garbage = b'event: content_block_delta\ndata: {"type":"content_block_delta",{not json\n\n'

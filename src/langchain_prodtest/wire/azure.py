@@ -29,6 +29,14 @@ class Azure(OpenAI):
     base = ""
     operations = frozenset({"chat", "responses", "embeddings"})
     of_a_model = frozenset({"responses"})
+    routes = (
+        "POST /openai/deployments/{deployment}/chat/completions?api-version={version}",
+        "POST /openai/deployments/{deployment}/embeddings?api-version={version}",
+        "POST /openai/responses?api-version={version}",
+        "POST /openai/v1/chat/completions",
+        "POST /openai/v1/embeddings",
+        "POST /openai/v1/responses",
+    )
     about = FINGERPRINT
 
     def decode(self, head: Head, body: bytes) -> Request:

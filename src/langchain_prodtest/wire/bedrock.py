@@ -23,9 +23,8 @@ __all__ = ["Bedrock"]
 
 _Fields = dict[str, Any]
 _encode = msgspec.json.encode
-_ROUTE = re.compile(
-    r"/model/([^/]+)/(converse|converse-stream|invoke|invoke-with-response-stream|count-tokens)"
-)
+_ACTIONS = ("converse", "converse-stream", "invoke", "invoke-with-response-stream", "count-tokens")
+_ROUTE = re.compile(rf"/model/([^/]+)/({'|'.join(_ACTIONS)})")
 _ERRORS = {
     400: "ValidationException",
     403: "AccessDeniedException",
@@ -49,6 +48,7 @@ class Bedrock:
     """Codec of the Bedrock runtime. Signatures and bearer tokens are accepted as they are."""
 
     base = ""
+    routes = tuple(f"POST /model/{{model}}/{action}" for action in _ACTIONS)
     unscripted = frozenset({"count_tokens"})
     stream_type = eventstream.CONTENT_TYPE
     garbage = eventstream.with_wrong_checksum(eventstream.event("chunk", b'{"bytes":"e30="}'))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from difflib import SequenceMatcher
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -19,10 +20,12 @@ __all__ = [
     "cut_arguments",
     "digest_of",
     "lacking",
+    "nearest_route",
     "read_object",
 ]
 
 _PIECE = 4  # characters of a piece of streamed tool-call arguments
+_VARIES = re.compile(r"\{.*?\}")
 _RETRIES = re.compile(r"[0-9]{1,9}")  # the whole header of the SDKs that Stainless makes
 _ATTEMPT = re.compile(r"\battempt=([1-9][0-9]{0,8})\b")  # in the header of AWS's SDKs
 
@@ -75,6 +78,10 @@ class Codec(Protocol):
     stream_type: str
     garbage: bytes
 
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """All routes, as method and path, with `{}` around what varies."""
+
     def decode(self, head: Head, body: bytes) -> Request:
         """Return the Request; Rejected if the provider has no such route or refuses the body.
 
@@ -101,6 +108,18 @@ class Codec(Protocol):
 
     def error_headers(self, status: int) -> dict[str, str]:
         """Return the headers that it adds to an error of this status besides."""
+
+
+def nearest_route(head: Head, codec: Codec) -> str:
+    """Return that there is no such route, and which is the nearest; "" if there is one."""
+    wanted = f"{head.method} {head.path}"
+    nearest = max(codec.routes, key=lambda route: _likeness(wanted, route))
+    return "" if nearest == wanted else f"no route {wanted}; the nearest is {nearest}"
+
+
+def _likeness(wanted: str, route: str) -> float:
+    fixed = _VARIES.sub("", route.partition("?")[0])
+    return SequenceMatcher(None, wanted, fixed).ratio()
 
 
 def read_object(body: bytes) -> dict[str, Any]:

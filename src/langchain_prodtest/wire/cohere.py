@@ -55,6 +55,7 @@ class Cohere:
     """Codec of Cohere's API. Text beside tool calls is their plan."""
 
     base = ""
+    routes = (*(f"POST {route}" for route in _OPERATIONS), "GET /v1/models", "GET /v1/models/{model}")
     unscripted = frozenset({"models", "count_tokens"})
     stream_type = "text/event-stream"
     garbage = b'event: content-delta\ndata: {"type": "content-delta", {not json\n\n'

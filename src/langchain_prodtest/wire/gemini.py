@@ -54,6 +54,10 @@ class Gemini:
     """Codec of the Gemini API; whether an answer is streamed is decided by the path, never by the body."""
 
     base = ""
+    routes = (
+        *(f"POST /v1beta/models/{{model}}:{method}" for method in _OPERATIONS),
+        *("GET /v1beta/models", "GET /v1beta/models/{model}"),
+    )
     unscripted = frozenset({"models", "count_tokens"})
     stream_type = "text/event-stream"
     garbage = b'data: {"candidates": [{not json\r\n\r\n'

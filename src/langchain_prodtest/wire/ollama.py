@@ -54,6 +54,7 @@ class Ollama:
     """
 
     base = ""
+    routes = tuple(map(" ".join, _ROUTES))
     unscripted = frozenset({"chat.load", "generate.load", "models", "show", "version"})
     stream_type = "application/x-ndjson"
     garbage = b'{"message": {not json\n'

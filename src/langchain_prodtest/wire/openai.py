@@ -72,6 +72,12 @@ class OpenAI(Completions):
     stream_type = "text/event-stream; charset=utf-8"
     garbage = b'data: {"choices": [{not json\n\n'
 
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """The routes of the operations, and that of the models."""
+        offered = [route for route, operation in _ROUTES.items() if operation in self.operations]
+        return (*(f"POST {self.base}{route}" for route in offered), f"GET {self.base}/models")
+
     def decode(self, head: Head, body: bytes) -> Request:
         """Return the Request; Rejected (404, 400) as OpenAI does it."""
         if head.method == "GET" and head.path.endswith("/models"):

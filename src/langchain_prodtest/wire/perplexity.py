@@ -36,6 +36,7 @@ class Perplexity(OpenAI):
     base = ""
     operations = frozenset({"chat", "responses", "embeddings"})
     of_a_model = frozenset({"chat", "embeddings"})
+    routes = ("POST /chat/completions", "POST /v1/responses", "POST /v1/embeddings", "POST /search")
     stream_type = "text/event-stream"
     about: ClassVar[_Fields] = {}
 

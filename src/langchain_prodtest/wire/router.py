@@ -10,7 +10,7 @@ import msgspec
 from langchain_prodtest.errors import ScriptError, UsageError, unknown_name
 from langchain_prodtest.script import Fault, Reply, Request, Script, Step
 from langchain_prodtest.wire.arrival import Arrival
-from langchain_prodtest.wire.codec import Codec, Head, Rejected
+from langchain_prodtest.wire.codec import Codec, Head, Rejected, nearest_route
 from langchain_prodtest.wire.faults import faulty
 from langchain_prodtest.wire.keys import Keys, Refusal, real_owner
 from langchain_prodtest.wire.providers import PROVIDERS
@@ -106,6 +106,8 @@ class Router:
                 return Decision(request, replay.answer(arrival), unexpected=False)
             return Decision(request, self._respond(codec, step, request), unexpected=False)
         except Rejected as rejected:
+            if known and rejected.status in (404, 405):
+                request = msgspec.structs.replace(request, hint=nearest_route(head, codec))
             return Decision(request, refuse(codec, rejected.status, str(rejected)), unexpected=True)
         except ScriptError as error:  # 400 here too: a fault that this request cannot have
             return Decision(request, refuse(codec, 400, str(error)), unexpected=True)
