@@ -113,6 +113,7 @@ def test_without_declared_keys_any_key_and_none_is_taken(provider: str) -> None:
 def test_a_key_in_the_place_of_another_provider_is_none() -> None:
     assert ask(["mine"], "openai", "x-api-key", "mine")[0] == 401
     assert ask(["mine"], "anthropic", "api-key", "mine")[0] == 401
+    assert ask(["mine"], "azure", "?key", "mine")[0] == 401
 
 
 @pytest.mark.parametrize("key", ["", "two words", "a@b", "ключ"])

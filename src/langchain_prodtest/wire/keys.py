@@ -131,6 +131,7 @@ class Keys:
         """
         if not self._declared:
             return None
+        query = query if provider == "gemini" else ""
         shown = [_SCOPE.sub("", key) for key in _keys(_PLACES.get(provider, _BEARER), credentials, query)]
         if self._declared.intersection(shown) or (provider == "ollama" and not shown):
             return None
