@@ -116,6 +116,7 @@ def test_nothing_else_was_asked_for(clients: dict[str, Any]) -> None:
 OTHER_STACKS = """
 import asyncio, json, ssl, urllib.error, urllib.request
 import aiohttp, certifi, httpx, requests
+from langchain_fireworks import FireworksEmbeddings
 from langchain_mistralai import ChatMistralAI
 
 URL = "https://api.openai.com/v1/models"
@@ -124,6 +125,7 @@ said = {
     "requests": requests.get(URL, timeout=20).json()["data"][0]["id"],
     "plain": httpx.get("http://api.openai.com/v1/models").json()["data"][0]["id"],
 }
+said["fireworks embeddings"] = len(FireworksEmbeddings(model="nomic-embed-text").embed_query("hi"))
 async def aiohttp_with(trust_env):
     async with aiohttp.ClientSession(trust_env=trust_env) as session, session.get(URL) as answer:
         return (await answer.json())["data"][0]["id"]
@@ -146,6 +148,7 @@ print(json.dumps(said))
 def test_other_stacks_reach_it_foreign_hosts_are_refused_and_limits_are_as_documented() -> None:
     result = run([sys.executable, "-c", OTHER_STACKS])
     said = json.loads(result["said"][0]["stdout"])
+    assert said.pop("fireworks embeddings") == 1536, "this client has its host in its code"
     assert {said.pop(name) for name in ("urllib", "requests", "plain", "aiohttp")} == {"prodtest"}
     assert "403" in said.pop("foreign")
     assert said.pop("foreign, plain") == "403"

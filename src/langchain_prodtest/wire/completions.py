@@ -228,10 +228,15 @@ class _Chunks(NamedTuple):
 def read_chat(fields: _Fields) -> list[_Fields]:
     """Return the messages of a request body; Rejected (400) says what is wrong with it."""
     messages = fields.get("messages")
-    if not is_objects(messages) or not messages:
-        raise Rejected(400, "Invalid type for 'messages': expected an array of objects, with at least one.")
-    if not all(isinstance(message.get("role"), str) for message in messages):
-        raise Rejected(400, "Missing required parameter: 'messages[].role'.")
+    if messages is None:
+        raise Rejected(400, "Missing required parameter: 'messages'.")
+    if not is_objects(messages):
+        raise Rejected(400, "Invalid type for 'messages': expected an array of objects.")
+    if not messages:
+        raise Rejected(400, "Invalid 'messages': empty array. Expected an array with minimum length 1.")
+    for place, message in enumerate(messages):
+        if not isinstance(message.get("role"), str):
+            raise Rejected(400, f"Missing required parameter: 'messages[{place}].role'.")
     if not isinstance(fields.get("stream_options"), dict | None):
         raise Rejected(400, "Invalid type for 'stream_options': expected an object.")
     count = fields.get("n")
