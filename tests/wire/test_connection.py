@@ -15,7 +15,8 @@ from langchain_prodtest.wire import FakeServer, Limits
 MESSAGES = '"messages":[{"role":"user","content":"hi"}]'
 WHOLE = f'{{"model":"m",{MESSAGES}}}'.encode()
 STREAM = f'{{"model":"m","stream":true,{MESSAGES}}}'.encode()
-LIMITS = Limits(head_bytes=4096, body_bytes=100_000, seconds=0.3)
+LIMITS = Limits(head_bytes=4096, body_bytes=100_000)
+HASTY = Limits(seconds=0.3)
 TEXT = "Grüße aus Köln"
 
 
@@ -96,6 +97,12 @@ def script() -> Script:
 @pytest.fixture
 def server(script: Script) -> Iterator[FakeServer]:
     with FakeServer(script, limits=LIMITS) as running:
+        yield running
+
+
+@pytest.fixture
+def hasty(script: Script) -> Iterator[FakeServer]:
+    with FakeServer(script, limits=HASTY) as running:
         yield running
 
 
@@ -422,15 +429,15 @@ def test_a_client_still_sending_a_body_too_large_can_read_why(server: FakeServer
 
 @pytest.mark.parametrize("piece", [b"", b"POST /openai", post(WHOLE)[:-1]])
 def test_a_request_that_does_not_get_whole_in_time_is_closed(
-    server: FakeServer, script: Script, piece: bytes
+    hasty: FakeServer, script: Script, piece: bytes
 ) -> None:
-    client = Client(server).send(piece)
+    client = Client(hasty).send(piece)
     assert (client.all(), client.closed) == (b"", "fin")
     assert script.calls == []
 
 
-def test_dripping_a_request_does_not_extend_its_time(server: FakeServer) -> None:
-    client = Client(server)
+def test_dripping_a_request_does_not_extend_its_time(hasty: FakeServer) -> None:
+    client = Client(hasty)
     client.socket.settimeout(0.01)
     began, closed = time.monotonic(), False
     for byte in post(WHOLE):
@@ -447,13 +454,13 @@ def test_dripping_a_request_does_not_extend_its_time(server: FakeServer) -> None
     assert time.monotonic() - began < 10
 
 
-def test_an_answer_may_take_longer_than_a_request(server: FakeServer, script: Script) -> None:
+def test_an_answer_may_take_longer_than_a_request(hasty: FakeServer, script: Script) -> None:
     script.add(Reply("late", first_token=0.6))
-    assert b'"late"' in Client(server).send(post(WHOLE)).all()
+    assert b'"late"' in Client(hasty).send(post(WHOLE)).all()
 
 
 def test_an_idle_kept_connection_is_closed(script: Script) -> None:
-    with FakeServer(script, keep_alive=True, limits=LIMITS) as server:
+    with FakeServer(script, keep_alive=True, limits=HASTY) as server:
         client = Client(server).send(post(WHOLE))
         client.all()
     assert client.got.startswith(b"HTTP/1.1 200")
@@ -474,9 +481,9 @@ def test_random_and_damaged_bytes_do_not_stop_the_server(server: FakeServer, scr
     wait_until(lambda: server.open == [])
 
 
-def test_a_client_that_stops_reading_is_closed(server: FakeServer, script: Script) -> None:
+def test_a_client_that_stops_reading_is_closed(hasty: FakeServer, script: Script) -> None:
     script.add(Reply("x" * 20_000_000))  # more than any socket takes
     before = len([*Path("/proc/self/fd").iterdir()])
-    Client(server, receive_buffer=2048).send(post(WHOLE))
+    Client(hasty, receive_buffer=2048).send(post(WHOLE))
     assert [call.closed_by for call in script.wait_for(1, 20)] == ["client"]
     wait_until(lambda: len([*Path("/proc/self/fd").iterdir()]) <= before + 1)
