@@ -19,7 +19,7 @@ from langchain_prodtest.verdict import FAKES, FOUND, REPLAY, SEED
 __all__ = ["note", "select", "shrink", "start"]
 
 FOLDER = Path(".prodtest", "replays")
-TRIES, SECONDS = 8, 20.0  # for one test, and for all tests of a run
+TRIES, SECONDS = 8, 30.0  # for one test, and for all tests of a run
 REQUESTS = (1, 2, 4)
 
 # What a test failed with: the exception's type and the line of the test function.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RetryTests"]
 
-PAUSE = 0.05  # seconds
+PAUSE = 0.1  # seconds
 PERMANENT = (400, 401, 403, 404, 413, 422)
 SILENCES = (
     (Fault(how="hang"), "invoke"),
