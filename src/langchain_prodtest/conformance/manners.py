@@ -25,6 +25,8 @@ class Manners:
     """Seconds in which every request must end, whatever the provider does."""
     max_amplification: float = 3
     """Provider requests that one model call may become, all layers and the fallback together."""
+    min_wait: float = 0.1
+    """Seconds that retries of one request wait before them, on average."""
     max_model_calls: int = 25
     """Provider requests that one question may cost when the model never stops to call tools."""
     max_concurrency: int | None = None

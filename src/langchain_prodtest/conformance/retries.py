@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RetryTests"]
 
-PAUSE = 0.1  # seconds
 PERMANENT = (400, 401, 403, 404, 413, 422)
 SILENCES = (
     (Fault(how="hang"), "invoke"),
@@ -104,10 +103,10 @@ class RetryTests(Manners):
         waits = [later.received - before.ended for before, later in pairwise(tries)]
         if len(waits) < 2:
             not_applicable("fewer than two retries are made")
-        if sum(waits) < PAUSE * len(waits):
+        if sum(waits) < self.min_wait * len(waits):
             fail(
                 f"the model was down and asked again after {', '.join(f'{wait:.3f}' for wait in waits)} s",
-                f"{PAUSE:g} s or more on average, more each time",
+                f"{self.min_wait:g} s or more on average (min_wait), more each time",
                 "Wait longer before each retry (initial_delay, backoff_factor), or leave that to the client.",
             )
 
