@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV     := .venv/bin/uv
 RUN    := .venv/bin
 
-.PHONY: demo test check bench standard standard-lowest toxiproxy clean
+.PHONY: demo test check bench standard standard-lowest nightly toxiproxy clean
 
 demo: .venv/ready
 	$(RUN)/prodtest demo $(ARGS)
@@ -47,6 +47,10 @@ standard-lowest: .venv-lowest/ready
 	$(UV) pip install --quiet --python .venv-lowest/bin/python --requirement tests/standard/lowest.txt
 	$(UV) pip check --quiet --python .venv-lowest/bin/python
 	touch $@
+
+# Suites, fuzzers and benchmarks that are too long for each run; ARGS names parts of it.
+nightly: .venv-standard/ready .venv-lowest/ready toxiproxy
+	tests/nightly.sh $(ARGS)
 
 # The real Toxiproxy, by the Go tool chain; tests and experiments use it when it is on PATH.
 toxiproxy: .venv/toxiproxy/toxiproxy-server
