@@ -133,7 +133,7 @@ def bedrock(url: str) -> BaseChatModel:
     secret = SecretStr("sk-fake")
     return ChatBedrockConverse(
         model="m",
-        endpoint_url=url,
+        base_url=url,
         region_name="us-east-1",
         aws_access_key_id=secret,
         aws_secret_access_key=secret,
