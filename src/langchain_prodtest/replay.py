@@ -4,7 +4,6 @@ Written by pytest for a failed test of `ProductionTests` or with `faults=`, and 
 experiment; read by `pytest --prodtest-replay FILE`.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 
 from langchain_prodtest.errors import ScriptError, UsageError
+from langchain_prodtest.evidence import write_atomically
 from langchain_prodtest.script import Fault, Reply, Request, Script, Step
 
 __all__ = ["Rehearsal", "Replay", "read_replay", "smaller", "write_replay"]
@@ -61,9 +61,7 @@ def write_replay(path: Path, replay: Replay) -> None:
     if replay.fault is not None:
         told["fault"] = _told(replay.fault)
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    new.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
-    new.replace(path)
+    write_atomically(path, msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n")
 
 
 def smaller(fault: Fault) -> Iterator[Fault]:
