@@ -261,6 +261,8 @@ class Script:
 
     def refuses(self, provider: str) -> bool:
         """Tell whether the next connection for `provider` is to be refused, and use that step up."""
+        if not self._rules:  # asked for every provider at each accept, so without the lock
+            return False
         with self._lock:
             for rule in reversed(self._rules):
                 if rule.active() and rule.left and rule.match in (Match(), Match(provider=provider)):
