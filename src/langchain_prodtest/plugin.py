@@ -255,6 +255,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
         _refused(config).extend(describe(same, swallowed=False) for same in config.stash[NETWORK].take())
         late_connects(config)
+        config.stash[SOCKETS].close()
     late = config.stash.get(LATE, [])
     if _is_worker(config):
         config.workeroutput.update({EGRESS: _refused(config), LATE_CALLS: late})  # type: ignore[attr-defined]

@@ -44,7 +44,6 @@ REFUSED = pytest.StashKey[list[str]]()  # on a test: texts of its refused calls;
 
 REPLAY: pytest.StashKey["Replay"] = pytest.StashKey()  # on the config: what is run now
 FOUND: pytest.StashKey[tuple["Path", "Replay"]] = pytest.StashKey()  # on a test: what it wrote when it failed
-ENDED: pytest.StashKey[dict[int, str]] = pytest.StashKey()  # on the config: whose fakes a port was
 LATE: pytest.StashKey[list[str]] = pytest.StashKey()  # on the config: calls to fakes of tests that had ended
 SEED = pytest.StashKey[int]()  # on a test of ProductionTests: what its nonces are made from
 
@@ -71,14 +70,14 @@ def problems(item: pytest.Item) -> list[str]:
 
 
 def late_connects(config: pytest.Config) -> None:
-    """Note connections to the fake providers of tests that have ended, whose port nobody has taken since."""
-    local, ended = config.stash[NETWORK].local, config.stash.get(ENDED, {})
-    if not (late := local.keys() & ended.keys()):
+    """Note connections to the fake providers of tests that have ended."""
+    local = config.stash[NETWORK].local
+    if not (late := config.stash[SOCKETS].kept(local)):
         return
     from langchain_prodtest.isolation.attempt import describe_late
 
-    for port in config.stash[SOCKETS].unheard(late):
-        text = describe_late(ended[port], f"connect {local[port].target}", local[port])
+    for port, test in late.items():
+        text = describe_late(test, f"connect {local[port].target}", local[port])
         config.stash.setdefault(LATE, []).append(text)
 
 
@@ -87,8 +86,8 @@ def _end(fake: "ScriptedChat | FakeProviders", item: pytest.Item) -> None:
     from langchain_prodtest.isolation.attempt import describe_late, witness
 
     late, script = item.config.stash.setdefault(LATE, []), fake.journal
-    if port := getattr(fake, "port", None):
-        item.config.stash.setdefault(ENDED, {})[port] = item.nodeid
+    if SOCKETS in item.config.stash and (port := getattr(fake, "port", None)):
+        item.config.stash[SOCKETS].keep(port, item.nodeid)
     answer = script.next
 
     def answer_late(request: "Request") -> "Step | None":
