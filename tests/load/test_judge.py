@@ -30,7 +30,7 @@ def plan(slo: dict[str, str] = SLO, count: int = 100) -> Plan:
     config = Config(slo=parse_limits(slo), load=Load(count=count))
     return Plan(
         config=config, url="http://127.0.0.1/chat", protocol=Sse(), scenario="chat",
-        rate=10.0, count=count, phases=[Phase("", count, 10.0, 10.0)], arrivals="constant",
+        count=count, phases=[Phase("", count, 10.0, 10.0)], arrivals="constant",
         patience=30.0, users=10,
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ import pytest
 
 from langchain_prodtest.errors import UsageError
 from langchain_prodtest.load.options import Plan, add_options, plan_run, resolve_url
+from langchain_prodtest.load.schedule import Phase
 
 HOST = "http://127.0.0.1:8000"
 
@@ -18,6 +19,10 @@ def plan(*words: str, host: str | None = HOST) -> Plan:
     return plan_run(parser.parse_args(words), host)
 
 
+def steady(rate: float, count: int) -> list[Phase]:
+    return [Phase("", count, rate, rate)]
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / ".git").mkdir()
@@ -27,14 +32,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_options_and_configuration_the_defaults_hold() -> None:
     found = plan()
-    assert (found.scenario, found.rate, found.count, found.patience) == ("chat", 10.0, 300, 30.0)
+    assert (found.scenario, found.phases, found.patience) == ("chat", steady(10.0, 300), 30.0)
     assert (found.url, found.users, found.config.path) == (f"{HOST}/chat", 300, None)
 
 
 def test_options_beat_the_configuration_and_the_configuration_beats_the_defaults(folder: Path) -> None:
     (folder / "prodtest.toml").write_text('[load]\nrate = 20\ncount = 40\ndeadline = "2s"\n')
-    assert (plan().rate, plan().count, plan().patience) == (20.0, 40, 2.0)
-    assert (plan("--prodtest-rate", "5").rate, plan("--prodtest-rate", "5").count) == (5.0, 40)
+    assert (plan().phases, plan().patience) == (steady(20.0, 40), 2.0)
+    assert plan("--prodtest-rate", "5").phases == steady(5.0, 40)
     assert plan("--prodtest-count", "7").count == 7
 
 

@@ -28,7 +28,7 @@ __all__ = ["Plan", "add_options", "plan_run", "resolve_url"]
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """One load run: where to, how much, and where what was seen goes.
 
-    `rate` and `count` are those of the steady part; `total` counts all `phases`.
+    `count` is that of the steady part; `total` counts all `phases`.
 
     `samples` is set when only raw samples are wanted; `out` is a run folder that another process seals.
     """
@@ -37,7 +37,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     protocol: Posted
     scenario: str
-    rate: float
     count: int
     phases: list[Phase]
     arrivals: str
@@ -94,7 +93,6 @@ def plan_run(options: argparse.Namespace, host: str | None) -> Plan:
         url=url,
         protocol=protocol,
         scenario=load.scenario,
-        rate=load.rate,
         count=load.count,
         phases=phases,
         arrivals=find_arrivals(load.arrivals),

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from langchain_prodtest.load.framing import Event
-from langchain_prodtest.load.protocols.langserve import text_of
-from langchain_prodtest.load.protocols.posted import Posted, unreadable
+from langchain_prodtest.load.protocols.langserve import LangServe, text_of
+from langchain_prodtest.load.protocols.posted import unreadable
 from langchain_prodtest.load.reading import Reading
 
 __all__ = ["AgentServer"]
@@ -20,7 +20,7 @@ __all__ = ["AgentServer"]
 CHUNKS = ("AIMessageChunk", "ai")
 
 
-class AgentServer(Posted):
+class AgentServer(LangServe):
     """See the module; [target] model names the assistant."""
 
     path = "/runs/stream"
@@ -32,18 +32,10 @@ class AgentServer(Posted):
         "on_disconnect": "cancel",
     }
 
-    def read(self, event: Event) -> Reading:
-        """Return what an event says."""
-        if event.name == "end":
-            return Reading(ending="complete")
-        if event.name not in ("messages", "error"):
-            return Reading()
-        try:
-            data = msgspec.json.decode(event.data)
-        except msgspec.MsgspecError:
-            return unreadable(event)
-        if event.name == "error":
-            return Reading(ending="error_event", detail=_reason(data))
+    carrier = "messages"
+
+    def chunk(self, data: Any, event: Event) -> Reading:
+        """Return what a chunk of a message says; only the model's own are the answer."""
         if not isinstance(data, list) or not data or not isinstance(data[0], dict):
             return unreadable(event)
         return Reading(text=text_of(data[0]) if data[0].get("type") in CHUNKS else "")
@@ -52,7 +44,3 @@ class AgentServer(Posted):
         """Return the body of a complete answer."""
         chunks = [[{"type": "AIMessageChunk", "content": piece}, {}] for piece in pieces]
         return b"".join(b"event: messages\ndata: %b\n\n" % msgspec.json.encode(chunk) for chunk in chunks)
-
-
-def _reason(data: Any) -> str:
-    return str(data.get("message") or data.get("error") or data) if isinstance(data, dict) else str(data)

@@ -22,19 +22,24 @@ class LangServe(Posted):
     path = "/stream"
     template = {"input": "{prompt}", "config": {}}  # noqa: RUF012 - read only
 
+    carrier = "data"  # the event with a chunk
+
     def read(self, event: Event) -> Reading:
         """Return what an event says."""
         if event.name == "end":
             return Reading(ending="complete")
-        if event.name not in ("data", "error"):
+        if event.name not in (self.carrier, "error"):
             return Reading()
         try:
             data = msgspec.json.decode(event.data)
         except msgspec.MsgspecError:
             return unreadable(event)
         if event.name == "error":
-            detail = data.get("message", "") if isinstance(data, dict) else data
-            return Reading(ending="error_event", detail=str(detail))
+            return Reading(ending="error_event", detail=_reason(data))
+        return self.chunk(data, event)
+
+    def chunk(self, data: Any, event: Event) -> Reading:
+        """Return what a chunk says."""
         return Reading(text=text_of(data))
 
     def speak(self, pieces: Sequence[str]) -> bytes:
@@ -52,3 +57,7 @@ def text_of(output: Any) -> str:
     if isinstance(output, dict):
         return text_of(next((output[key] for key in ("content", "text", "output") if key in output), ""))
     return ""
+
+
+def _reason(data: Any) -> str:
+    return str(data.get("message") or data.get("error") or data) if isinstance(data, dict) else str(data)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
@@ -27,7 +28,7 @@ class Parser(Protocol):
         """Return what the end of the body completes."""
 
 
-class Posted:
+class Posted(ABC):
     """A way to ask and to read. A new protocol gives its class attributes, `read` and `speak`.
 
     `template` is the body; `{prompt}` and `{model}` in its strings are filled in. [target] may replace it
@@ -50,13 +51,13 @@ class Posted:
         """Return the JSON body that asks `prompt`."""
         return msgspec.json.encode(_filled(self._template, {"{prompt}": prompt, "{model}": self._model}))
 
+    @abstractmethod
     def read(self, event: Event) -> Reading:
         """Return what an event says; an event that says nothing gives an empty Reading."""
-        raise NotImplementedError
 
+    @abstractmethod
     def speak(self, pieces: Sequence[str]) -> bytes:
         """Return the body of a complete answer that says `pieces`, as such a service would send it."""
-        raise NotImplementedError
 
 
 def unreadable(event: Event) -> Reading:
